@@ -1,0 +1,84 @@
+/*
+ * Content hashes by wide multiplication.
+ *
+ * The step takes 16 bytes, as two words, into a 64-bit state:
+ *
+ *     product = (state ^ first) * (key ^ second)      64 x 64 -> 128 bits
+ *     state   = (state + low half) ^ high half
+ *
+ * Each bit of the input reaches both halves of the product. Adding to the old state, instead of
+ * replacing it, keeps what earlier bytes contributed even where a factor is 0. Keys derive from
+ * the seed, so that nobody who does not know it can choose bytes that make a factor 0.
+ *
+ * A page is read in four independent lanes, so that the processor overlaps their multiplications;
+ * the lanes are folded by the same step and finished by a mixer that is one to one.
+ */
+#include "lib/hash.h"
+
+#define LANES 4
+#define GOLDEN 0x9e3779b97f4a7c15ull /* 2^64 divided by the golden ratio */
+
+struct unaligned {
+    u64 value;
+} __attribute__((packed, may_alias));
+
+static inline u64 step(u64 state, u64 key, u64 first, u64 second)
+{
+    unsigned __int128 product = (unsigned __int128)(state ^ first) * (key ^ second);
+
+    return (state + (u64)product) ^ (u64)(product >> 64);
+}
+
+/* The n-th key of a seed. */
+static inline u64 key_of(u64 seed, u64 n)
+{
+    return hash_u64(seed + (n + 1) * GOLDEN);
+}
+
+u64 hash_page(const void *page, u64 seed)
+{
+    const u64 *word = page;
+    const u64 *end = word + PAGE_WORDS;
+    u64 key = key_of(seed, 0);
+    u64 a = key_of(seed, 1), b = key_of(seed, 2), c = key_of(seed, 3), d = key_of(seed, 4);
+
+    for (; word < end; word += 2 * LANES) {
+        a = step(a, key, word[0], word[1]);
+        b = step(b, key, word[2], word[3]);
+        c = step(c, key, word[4], word[5]);
+        d = step(d, key, word[6], word[7]);
+    }
+    a = step(a, key, b, c);
+    return hash_u64(step(a, key, d, PAGE_BYTES));
+}
+
+/* The last 1 to 8 bytes as a word. */
+static u64 load_tail(const u8 *bytes, usize size)
+{
+    u64 word = 0;
+
+    for (usize i = 0; i < size; i++)
+        word |= (u64)bytes[i] << (8 * i);
+    return word;
+}
+
+static inline u64 load_word(const u8 *bytes)
+{
+    return ((const struct unaligned *)bytes)->value;
+}
+
+u64 hash_bytes(const void *bytes, usize size, u64 seed)
+{
+    const u8 *byte = bytes;
+    usize left = size;
+    u64 key = key_of(seed, 0);
+    u64 state = key_of(seed, 1);
+
+    for (; left >= 16; left -= 16, byte += 16)
+        state = step(state, key, load_word(byte), load_word(byte + 8));
+    if (left > 8)
+        state = step(state, key, load_word(byte), load_tail(byte + 8, left - 8));
+    else
+        state = step(state, key, load_tail(byte, left), 0);
+    return hash_u64(step(state, key, size, GOLDEN));
+}
