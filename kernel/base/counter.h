@@ -1,0 +1,45 @@
+/*
+ * counter.h: events counted per CPU without atomics, and summed when somebody asks.
+ *
+ * One list names them all; /proc/vmstat and the experiments print the names. A count is exact once
+ * the CPUs are quiet.
+ */
+#pragma once
+
+#include "kernel/base/cpu.h"
+#include "lib/types.h"
+
+#define COUNTERS(X)                                                                                \
+    X(pgfault)                                                                                     \
+    X(pgmajfault) X(fault_zero) X(fault_anon) X(fault_object) X(fault_forwarded) X(fault_spurious) \
+        X(cow_copy) X(cow_reuse) X(cow_ksm) X(cow_ksm_reuse) X(cow_retry) X(fork) X(fork_pages)    \
+            X(pgalloc) X(pgfree) X(alloc_fail) X(oom) X(tlb_ipi) X(tlb_page) X(tlb_full)           \
+                X(tlb_local) X(tlb_avoided_lazy) X(tlb_batch) X(tlb_generation_skip)               \
+                    X(tlb_reason_unmap) X(tlb_reason_protect) X(tlb_reason_fork)                   \
+                        X(tlb_reason_merge) X(tlb_reason_cow) X(rmap_walk) X(rmap_visit)           \
+                            X(rmap_busy) X(ipc_call) X(ipc_fast) X(ipc_notify)                     \
+                                X(syscall_forwarded) X(context_switch) X(steal) X(ksm_merge)       \
+                                    X(ksm_break) X(ksm_refused_pinned) X(ksm_refused_busy)         \
+                                        X(ksm_refused_changed) X(ksm_hashed) X(ksm_clean)
+
+enum counter {
+#define COUNTER_ENUM(name) COUNT_##name,
+    COUNTERS(COUNTER_ENUM)
+#undef COUNTER_ENUM
+        COUNTER_END
+};
+
+extern u64 counter_values[CPU_MAX][(COUNTER_END + 7) & ~7];
+extern const char *const counter_names[COUNTER_END];
+
+/* May lose one under a nested interrupt on the same CPU that counts the same event; no interrupt
+ * handler does. */
+static inline void count_add(enum counter counter, u64 n)
+{
+    counter_values[this_cpu()->id][counter] += n;
+}
+static inline void count(enum counter counter)
+{
+    count_add(counter, 1);
+}
+u64 counter_sum(enum counter counter);

@@ -1,0 +1,87 @@
+/*
+ * frame.c: references, freezing and the lock bit of a frame.
+ *
+ * A count that may fall to zero is dropped by frame_put; the one that takes it there owns the frame
+ * alone and gives it back. Freezing takes the count from an expected value to zero by
+ * compare-and-swap without giving the frame back: while it is zero frame_get_unless_zero fails, so
+ * nobody can come to see the frame, and its identity may change.
+ */
+#include "kernel/base/frame.h"
+#include "kernel/base/log.h"
+
+u64 frame_table_end;
+u32 node_count;
+struct frame *zero_frame;
+void (*frame_release_hook)(struct frame *frame);
+void (*frame_low_hook)(u32 node);
+
+void frame_set_kind(struct frame *frame, enum frame_kind kind)
+{
+    u32 old = atomic_load_explicit(&frame->flags, memory_order_relaxed);
+
+    while (!atomic_compare_exchange_weak_explicit(&frame->flags, &old,
+                                                  (old & ~FRAME_KIND_MASK) | kind,
+                                                  memory_order_release, memory_order_relaxed))
+        continue;
+}
+
+bool frame_get_unless_zero(struct frame *frame)
+{
+    u32 refs = atomic_load_explicit(&frame->refs, memory_order_relaxed);
+
+    while (refs != 0)
+        if (atomic_compare_exchange_weak_explicit(&frame->refs, &refs, refs + 1,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+bool frame_freeze(struct frame *frame, u32 expected)
+{
+    return atomic_compare_exchange_strong_explicit(&frame->refs, &expected, 0, memory_order_acq_rel,
+                                                   memory_order_relaxed);
+}
+
+void frame_unfreeze(struct frame *frame, u32 refs)
+{
+    debug_assert(atomic_load_explicit(&frame->refs, memory_order_relaxed) == 0);
+    atomic_store_explicit(&frame->refs, refs, memory_order_release);
+}
+
+void frame_put(struct frame *frame)
+{
+    u32 before = atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel);
+
+    debug_assert(before != 0);
+    if (before != 1)
+        return;
+    if (frame_release_hook)
+        frame_release_hook(frame);
+    frame_free(frame, 0);
+}
+
+bool frame_trylock(struct frame *frame)
+{
+    return !(atomic_fetch_or_explicit(&frame->flags, FRAME_LOCKED, memory_order_acquire) &
+             FRAME_LOCKED);
+}
+
+static u32 frame_lock_rank(const struct frame *frame)
+{
+    return frame_kind(frame) == FRAME_KIND_PAGETABLE ? LOCK_PAGETABLE : LOCK_FRAME;
+}
+
+void frame_lock(struct frame *frame)
+{
+    while (unlikely(!frame_trylock(frame)))
+        while (atomic_load_explicit(&frame->flags, memory_order_relaxed) & FRAME_LOCKED)
+            spin_wait();
+    lock_check_acquire(frame, frame_lock_rank(frame), "frame", true);
+}
+
+void frame_unlock(struct frame *frame)
+{
+    lock_check_release(frame, frame_lock_rank(frame));
+    debug_assert(atomic_load_explicit(&frame->flags, memory_order_relaxed) & FRAME_LOCKED);
+    atomic_fetch_and_explicit(&frame->flags, ~FRAME_LOCKED, memory_order_release);
+}

@@ -1,0 +1,39 @@
+/*
+ * tunable.h: knobs and read-only figures by name, for user space.
+ *
+ * A tunable is declared beside the code it belongs to; the linker collects them. Names have dots:
+ * "ksm.pages_to_scan". Values are read and written as text, so that /sys is a thin layer on top.
+ */
+#pragma once
+
+#include "lib/types.h"
+
+struct tunable {
+    const char *name;
+    const char *help; /* one line, for people */
+    /* Writes the value as text with a newline into buffer; returns the length, or -errno. */
+    s64 (*read)(const struct tunable *t, char *buffer, usize size);
+    /* Parses and applies; 0 or -errno. NULL = read only. May sleep. */
+    s64 (*write)(const struct tunable *t, const char *text, usize length);
+    void *value; /* _Atomic u64, for the generic functions */
+    u64 min, max;
+};
+
+/* Registers a tunable at link time, in section .tunables. */
+#define TUNABLE(identifier, ...)                                                                   \
+    static const struct tunable __attribute__((used, section(".tunables"), aligned(8)))            \
+    tunable_##identifier = {__VA_ARGS__}
+/* A u64 between min and max. */
+#define TUNABLE_U64(identifier, name_, variable, min_, max_, help_)                                \
+    TUNABLE(identifier, .name = (name_), .help = (help_), .read = tunable_read_u64,                \
+            .write = tunable_write_u64, .value = &(variable), .min = (min_), .max = (max_))
+
+s64 tunable_read_u64(const struct tunable *t, char *buffer, usize size);
+s64 tunable_write_u64(const struct tunable *t, const char *text,
+                      usize length); /* -EINVAL when not min..max */
+
+/* A number in text as a control file gets it, with or without a newline: 0, -EINVAL, -ERANGE. */
+s64 tunable_parse_u64(const char *text, usize length, u64 *value);
+
+const struct tunable *tunable_find(const char *name);
+const struct tunable *tunable_at(u64 index); /* NULL after the last */
