@@ -1,0 +1,110 @@
+/*
+ * audit.c: recounts every frame.
+ *
+ * All page tables and all objects are walked, and what they say of each frame is counted: mappings,
+ * and whether an object holds it. Then every frame is compared: its maps must be the mappings found,
+ * its references those plus one for an object plus its pins. The recount is kept in the frames
+ * themselves (frame->audit: mappings found, times two, plus one for an object).
+ *
+ * Nobody is stopped. If anything was allocated, freed, faulted or flushed meanwhile, which the event
+ * counters tell, the picture is of no one moment and is thrown away; after some attempts the auditor
+ * gives up and says so. One audit runs at a time.
+ */
+#include "kernel/mm/audit.h"
+#include "arch/x86_64/arch.h"
+#include "kernel/base/counter.h"
+#include "kernel/base/errno.h"
+#include "kernel/base/log.h"
+#include "kernel/base/tunable.h"
+#include "kernel/mm/layout.h"
+#include "kernel/mm/object.h"
+#include "kernel/mm/walk.h"
+#include "kernel/task/thread.h"
+#include "lib/format.h"
+
+#define AUDIT_ATTEMPTS 20
+#define AUDIT_PAUSE_NS 20000000ul
+#define AUDIT_REPORTS 20 /* wrong frames told one by one */
+
+static struct mutex audit_mutex;
+static _Atomic u64 audit_result;
+
+/* Changes whenever a reference or a mapping may have. */
+static u64 activity(void)
+{
+    static const enum counter events[] = {
+        COUNT_pgfault,       COUNT_pgalloc,   COUNT_pgfree,           COUNT_fork,
+        COUNT_tlb_batch,     COUNT_ksm_merge, COUNT_tlb_reason_unmap, COUNT_tlb_reason_cow,
+        COUNT_tlb_reason_merge};
+    u64 sum = 0;
+
+    for (u32 i = 0; i < ARRAY_LEN(events); i++)
+        sum += counter_sum(events[i]);
+    return sum;
+}
+
+static void each_frame(void (*visit)(struct frame *frame, u64 *wrong), u64 *wrong)
+{
+    for (u64 pfn = 0; pfn < frame_table_end; pfn++)
+        if (pfn_valid((pfn_t){pfn}))
+            visit(&frame_table[pfn], wrong);
+}
+
+static void clear_frame(struct frame *frame, u64 *wrong)
+{
+    (void)wrong;
+    frame->audit = 0;
+}
+
+/* --- counting --- */
+
+static void count_space(struct mm *mm)
+{
+    struct leaf_run run;
+
+    rwsem_read(&mm->lock);
+    for (va_t va = 0; leaf_next(&mm->pt, &va, TABLES_END, &run);)
+        for (; run.va < run.end; run.va += PAGE_SIZE, run.slot++) {
+            pte_t pte = pte_read(run.slot);
+
+            if (pte_is_mapped(pte) && !pte_is_special(pte))
+                pte_frame(pte)->audit += 2;
+        }
+    rwsem_read_done(&mm->lock);
+}
+
+static void count_object(struct object *object)
+{
+    struct frame *frame;
+
+    mutex_lock(&object->lock);
+    radix_for_each(frame, page, &object->frames, 0, ~0ul) frame->audit += 1;
+    mutex_unlock(&object->lock);
+}
+
+static void count_all(void)
+{
+    each_frame(clear_frame, NULL);
+    for (struct mm *mm = mm_next(NULL); mm; mm = mm_next(mm))
+        count_space(mm);
+    for (struct object *object = object_next(NULL); object; object = object_next(object))
+        count_object(object);
+}
+
+/* --- comparing --- */
+
+static bool frame_is_right(const struct frame *frame)
+{
+    u32 maps = atomic_load_explicit(&frame->maps, memory_order_relaxed);
+    u32 refs = atomic_load_explicit(&frame->refs, memory_order_relaxed);
+    bool boot = frame_kind(frame) == FRAME_KIND_OBJECT && frame->index < boot_pages(frame);
+
+    switch (frame_kind(frame)) {
+    case FRAME_KIND_ANON:
+    case FRAME_KIND_MERGED:
+    case FRAME_KIND_OBJECT:
+        return maps == frame->audit / 2 && refs == maps + frame->audit % 2 + frame->pins + boot;
+    case FRAME_KIND_SLAB: return frame->audit == 0; /* maps counts objects there */
+    default: return frame->audit == 0 && maps == 0;
+    }
+}
