@@ -1,0 +1,352 @@
+/*
+ * ksm.c: who is scanned, and the life of a merged frame.
+ *
+ * A merged frame is of kind MERGED and owned by its node. It is born in ksm_scan.c from two equal
+ * pages and ends in one of two ways:
+ *
+ *   released  the last mapping went; frame_put found refs at 0 and calls ksm_frame_released
+ *   reused    its last user writes; ksm_reuse_frame freezes the count at one and makes it an
+ *   ordinary private frame
+ *
+ * A lookup in the stable index takes its reference under ksm_lock by frame_get_unless_zero. Reuse
+ * freezes refs from 1 to 0 by compare-and-swap, also under ksm_lock: if the lookup was first the
+ * swap fails and the fault copies; if the swap was first the node has left the index before the
+ * lock is dropped. A release is noticed by the lookup as refs = 0. So a frame found through the
+ * index is never one whose content may still change.
+ */
+#include "kernel/mm/ksm.h"
+#include "kernel/base/counter.h"
+#include "kernel/base/errno.h"
+#include "kernel/base/log.h"
+#include "kernel/base/slab.h"
+#include "kernel/mm/ksm_internal.h"
+#include "kernel/mm/object.h"
+#include "kernel/mm/rmap.h"
+#include "lib/page.h"
+
+struct ksm_stats ksm_stats;
+struct spinlock ksm_lock = SPINLOCK_INIT("ksm", LOCK_KSM);
+struct list ksm_spaces = LIST_INIT(ksm_spaces);
+struct mutex ksm_scan_mutex;
+struct wait_queue ksm_wake;
+const struct merge_index_ops *ksm_index_ops = &merge_index_hash;
+struct merge_index *ksm_index;
+
+static void *radix_node_alloc(void *context)
+{
+    (void)context;
+    return kmalloc(sizeof(struct radix_node));
+}
+
+static void radix_node_free(void *context, void *node)
+{
+    (void)context;
+    kfree(node);
+}
+
+static const struct radix_memory leaf_memory = {radix_node_alloc, radix_node_free, NULL};
+
+void ksm_init(void)
+{
+    mutex_init(&ksm_scan_mutex, LOCK_KSM_SCAN);
+    wait_queue_init(&ksm_wake);
+    ksm_index = ksm_index_ops->create(frames_total());
+    if (!ksm_index)
+        panic("no memory for the merge index");
+    ksm_scan_start();
+}
+
+/* --- spaces --- */
+
+s64 ksm_register(struct mm *mm)
+{
+    if (mm->ksm)
+        return 0;
+    struct ksm_mm *space = kzalloc(sizeof(*space));
+    if (!space)
+        return -ENOMEM;
+    space->mm = mm;
+    radix_init(&space->leaves, &leaf_memory);
+    mm->ksm = space;
+    spin_lock(&ksm_lock);
+    list_add_tail(&space->link, &ksm_spaces);
+    spin_unlock(&ksm_lock);
+    wait_wake_all(&ksm_wake);
+    return 0;
+}
+
+s64 ksm_fork(struct mm *child, struct mm *parent)
+{
+    return parent->ksm ? ksm_register(child) : 0;
+}
+
+bool ksm_mm_try_get(struct mm *mm)
+{
+    u32 users = atomic_load_explicit(&mm->users, memory_order_relaxed);
+
+    while (users != 0)
+        if (atomic_compare_exchange_weak_explicit(&mm->users, &users, users + 1,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return true;
+    return false;
+}
+
+void ksm_exit(struct mm *mm)
+{
+    struct ksm_mm *space = mm->ksm;
+
+    if (!space)
+        return;
+    spin_lock(&ksm_lock);
+    ksm_scan_forget(space);
+    list_remove(&space->link);
+    spin_unlock(&ksm_lock);
+    ksm_items_drop(space, 0, USER_END);
+    /* The last leaf reaches beyond USER_END, so it was emptied but not freed. */
+    ksm_items_drop(space, ALIGN_DOWN(USER_END, KSM_LEAF_SPAN), ALIGN_UP(USER_END, KSM_LEAF_SPAN));
+    radix_clear(&space->leaves);
+    mm->ksm = NULL;
+    kfree(space);
+}
+
+void ksm_forget_range(struct mm *mm, va_t start, va_t end)
+{
+    if (mm->ksm)
+        ksm_items_drop(mm->ksm, start, end);
+}
+
+bool ksm_vma_eligible(const struct vma *vma)
+{
+    return vma_is_private(vma);
+}
+
+/* --- the merged frame --- */
+
+struct ksm_node *ksm_node_create(struct frame *frame, u64 hash, u32 domain)
+{
+    struct ksm_node *node = kzalloc(sizeof(*node));
+
+    if (!node)
+        return NULL;
+    node->hash = hash;
+    node->domain = domain;
+    node->frame = frame;
+    frame->owner = node;
+    frame->index = 0;
+    frame_set_kind(frame, FRAME_KIND_MERGED);
+    atomic_fetch_add(&ksm_stats.shared, 1);
+    return node;
+}
+
+/* The node has lost its frame: out of the index; its memory stays as long as items point to it.
+ * ksm_lock held. */
+static void node_bury(struct ksm_node *node)
+{
+    if (node->link)
+        ksm_index_ops->remove_stable(ksm_index, node);
+    node->frame = NULL;
+    atomic_fetch_sub(&ksm_stats.shared, 1);
+    if (node->item_count == 0)
+        kfree(node);
+}
+
+void ksm_frame_released(struct frame *frame)
+{
+    spin_lock(&ksm_lock);
+    node_bury(frame->owner);
+    spin_unlock(&ksm_lock);
+    frame->owner = NULL;
+}
+
+bool ksm_reuse_frame(struct frame *frame, struct lineage *lineage, u64 index)
+{
+    spin_lock(&ksm_lock);
+    if (!frame_freeze(frame, 1)) {
+        spin_unlock(&ksm_lock);
+        return false;
+    }
+    node_bury(frame->owner);
+    lineage_get(lineage);
+    frame->owner = lineage;
+    frame->index = index;
+    frame_set_kind(frame, FRAME_KIND_ANON);
+    frame_unfreeze(frame, 1);
+    spin_unlock(&ksm_lock);
+    count(COUNT_cow_ksm_reuse);
+    return true;
+}
+
+void ksm_count_mappings(s64 change)
+{
+    atomic_fetch_add_explicit(&ksm_stats.mappings, change, memory_order_relaxed);
+}
+
+/* --- making private again --- */
+
+/* The entry still maps the merged frame: map a private copy, read-only; the next write finds it
+ * exclusive. */
+static void unshare_commit(struct vma *vma, va_t va, pte_t *slot, pte_t old, struct frame *copy,
+                           struct tlb_batch *batch)
+{
+    struct mm *mm = vma->mm;
+    struct frame *merged = pte_frame(old);
+
+    lineage_get(mm->lineage);
+    copy->owner = mm->lineage;
+    copy->index = vma_index(vma, va);
+    frame_set_kind(copy, FRAME_KIND_ANON);
+    frame_account_map(mm, copy);
+    u32 prot = pte_is_present(old) ? PTE_READ | (pte_is_executable(old) ? PTE_EXEC : 0) : 0;
+    pte_t pte = pte_make(frame_pfn(copy), prot);
+    pte.raw |= PTE_D; /* mm.h: a frame that is new to the entry is installed dirty */
+    pte_exchange(slot, pte);
+    frame_account_unmap(mm, merged);
+    tlb_batch_add(batch, mm, va);
+    tlb_batch_add_frame(batch, merged);
+    count(COUNT_ksm_break);
+}
+
+static bool maps_merged(pte_t pte)
+{
+    return pte_is_mapped(pte) && !pte_is_special(pte) &&
+           frame_kind(pte_frame(pte)) == FRAME_KIND_MERGED;
+}
+
+/* Prepares the copy without the lock; the entry may go meanwhile only by truncation of the object
+ * below. */
+static s64 unshare_page(struct vma *vma, va_t va, pte_t *slot, struct tlb_batch *batch)
+{
+    pte_t pte = pte_read(slot);
+
+    if (!maps_merged(pte))
+        return 0;
+    struct frame *copy = frame_alloc(0, 0, NODE_ANY);
+    if (!copy)
+        return -ENOMEM;
+    pt_lock(slot);
+    pte = pte_read(slot);
+    bool still = maps_merged(pte);
+    if (still) {
+        page_copy(frame_page(copy), frame_page(pte_frame(pte)));
+        unshare_commit(vma, va, slot, pte, copy, batch);
+    }
+    pt_unlock(slot);
+    if (!still)
+        frame_put(copy);
+    if (tlb_batch_full(batch))
+        tlb_batch_flush(batch);
+    return 0;
+}
+
+s64 ksm_unshare_range(struct vma *vma, va_t start, va_t end)
+{
+    struct tlb_batch *batch = kmalloc(sizeof(*batch));
+    s64 error = 0;
+
+    if (!batch)
+        return -ENOMEM;
+    tlb_batch_init(batch, vma->mm, TLB_MERGE);
+    for (va_t va = start; va < end && !error; va += PAGE_SIZE) {
+        va = pt_next_present(&vma->mm->pt, va, end);
+        pte_t *slot = va < end ? pt_walk(&vma->mm->pt, va) : NULL;
+
+        if (slot)
+            error = unshare_page(vma, va, slot, batch);
+    }
+    tlb_batch_flush(batch);
+    kfree(batch);
+    return error;
+}
+
+/* A space whose turn in this round is still to come, referenced. */
+static struct mm *next_to_unmerge(u64 round)
+{
+    struct mm *found = NULL;
+
+    spin_lock(&ksm_lock);
+    for (struct list *at = ksm_spaces.next; at != &ksm_spaces && !found; at = at->next) {
+        struct ksm_mm *space = container_of(at, struct ksm_mm, link);
+
+        if (space->unmerge_round == round)
+            continue;
+        space->unmerge_round = round;
+        if (ksm_mm_try_get(space->mm))
+            found = space->mm;
+    }
+    spin_unlock(&ksm_lock);
+    return found;
+}
+
+/* Everything in the space becomes private and unknown to the scanner; the areas stay marked. */
+static s64 unmerge_space(struct mm *mm)
+{
+    s64 error = 0;
+
+    rwsem_write(&mm->lock);
+    for (struct vma *vma = vma_find(mm, 0); vma && !error; vma = vma_next(vma)) {
+        if (!(vma->flags & VMA_MERGEABLE))
+            continue;
+        error = ksm_unshare_range(vma, vma->start, vma->end);
+        ksm_forget_range(mm, vma->start, vma->end);
+    }
+    rwsem_write_done(&mm->lock);
+    return error;
+}
+
+s64 ksm_unmerge_all(void)
+{
+    static u64 round;
+    struct mm *mm;
+    s64 error = 0;
+
+    round++;
+    while (!error && (mm = next_to_unmerge(round))) {
+        error = unmerge_space(mm);
+        mm_put(mm);
+    }
+    return error;
+}
+
+/* --- PR_SET_MEMORY_MERGE --- */
+
+static void mark_all(struct mm *mm)
+{
+    for (struct vma *vma = vma_find(mm, 0); vma; vma = vma_next(vma))
+        if (ksm_vma_eligible(vma))
+            vma->flags |= VMA_MERGEABLE;
+}
+
+/* All or nothing: when a page can't be made private everything is marked again. */
+static s64 unmark_all(struct mm *mm)
+{
+    s64 error = 0;
+
+    for (struct vma *vma = vma_find(mm, 0); vma && !error; vma = vma_next(vma)) {
+        if (!(vma->flags & VMA_MERGEABLE))
+            continue;
+        error = ksm_unshare_range(vma, vma->start, vma->end);
+        ksm_forget_range(mm, vma->start, vma->end);
+        vma->flags &= ~(u32)VMA_MERGEABLE;
+    }
+    if (error)
+        mark_all(mm);
+    return error;
+}
+
+s64 ksm_set_merge_any(struct mm *mm, bool on)
+{
+    s64 error = 0;
+
+    rwsem_write(&mm->lock);
+    if (on && !mm->merge_any) {
+        error = ksm_register(mm);
+        if (!error)
+            mark_all(mm);
+    } else if (!on && mm->merge_any) {
+        error = unmark_all(mm);
+    }
+    if (!error)
+        mm->merge_any = on;
+    rwsem_write_done(&mm->lock);
+    return error;
+}

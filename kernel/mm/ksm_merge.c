@@ -1,0 +1,123 @@
+/*
+ * ksm_merge.c: the primitive: one page of one space replaced by a merged frame of equal content.
+ *
+ *   protect   take the write permission away, note it for the flush
+ *   flush     the caller's, one for many pages: from here no CPU writes through an old translation
+ *   merge     under the page-table lock: still the read-only private page? the count rule? equal,
+ *   byte by byte? replace
+ *
+ * Why it is safe. After the flush a user store faults; the fault waits for the page-table lock or
+ * finds the frame its own and makes the entry writable again, which merge sees and refuses. Every
+ * reference that could lead to a write without the entry (a pin for a device, a copy under way) is
+ * counted in refs, and pins are taken under the page-table lock; so refs == maps means that nobody
+ * but page tables can reach the frame, and all of those are read-only. A page that is refused stays
+ * read-only; its next write fault finds it exclusive and reuses it, pinned or not (cow.c).
+ *
+ * The content of `merged` can't change: it is mapped read-only everywhere, and a write fault copies
+ * or, for its last user, takes it out of the index first.
+ */
+#include "kernel/base/counter.h"
+#include "kernel/mm/ksm_internal.h"
+#include "lib/page.h"
+
+struct frame *ksm_candidate(pte_t pte)
+{
+    if (!pte_is_present(pte) || pte_is_special(pte))
+        return NULL;
+    struct frame *frame = pte_frame(pte);
+
+    return frame_kind(frame) == FRAME_KIND_ANON ? frame : NULL;
+}
+
+/* The count rule for a page nobody works on: mappings, and the swap cache. */
+static bool frame_only_mapped(struct frame *frame)
+{
+    u32 cached =
+        atomic_load_explicit(&frame->flags, memory_order_relaxed) & FRAME_SWAPCACHE ? 1 : 0;
+
+    return atomic_load_explicit(&frame->refs, memory_order_acquire) ==
+           atomic_load_explicit(&frame->maps, memory_order_relaxed) + cached;
+}
+
+bool ksm_protect_page(struct mm *mm, va_t va, struct tlb_batch *batch)
+{
+    pte_t *slot = pt_walk(&mm->pt, va);
+
+    if (!slot)
+        return false;
+    pt_lock(slot);
+    pte_t pte = pte_read(slot);
+    struct frame *frame = ksm_candidate(pte);
+    bool possible = frame && frame_only_mapped(frame);
+
+    if (possible && pte_is_writable(pte)) {
+        pte_clear_bits(slot, PTE_W);
+        tlb_batch_add(batch, mm, va);
+    }
+    pt_unlock(slot);
+    if (frame && !possible)
+        count(COUNT_ksm_refused_pinned);
+    return possible;
+}
+
+/* Commits: the entry maps `merged` from now on; the old frame's reference goes to the batch. */
+static void replace_frame(struct mm *mm, va_t va, pte_t *slot, pte_t old, struct frame *merged,
+                          struct tlb_batch *batch)
+{
+    struct frame *frame = pte_frame(old);
+
+    frame_get(merged);
+    frame_account_map(mm, merged);
+    pte_exchange(slot,
+                 pte_make(frame_pfn(merged), PTE_READ | (pte_is_executable(old) ? PTE_EXEC : 0)));
+    frame_account_unmap(mm, frame);
+    tlb_batch_add(batch, mm, va);
+    tlb_batch_add_frame(batch, frame);
+    count(COUNT_ksm_merge);
+}
+
+enum ksm_merge_result ksm_merge_page(struct mm *mm, va_t va, struct frame *merged,
+                                     struct tlb_batch *batch)
+{
+    pte_t *slot = pt_walk(&mm->pt, va);
+    enum ksm_merge_result result = KSM_MERGE_DONE;
+
+    if (!slot)
+        return KSM_MERGE_GONE;
+    pt_lock(slot);
+    pte_t pte = pte_read(slot);
+    struct frame *frame = ksm_candidate(pte);
+
+    if (!frame || pte_is_writable(pte))
+        result = KSM_MERGE_GONE;
+    else if (!frame_only_mapped(frame))
+        result = KSM_MERGE_PINNED;
+    else if (!page_equal(frame_page(frame), frame_page(merged)))
+        result = KSM_MERGE_DIFFERENT;
+    else
+        replace_frame(mm, va, slot, pte, merged, batch);
+    pt_unlock(slot);
+
+    if (result == KSM_MERGE_PINNED)
+        count(COUNT_ksm_refused_pinned);
+    else if (result != KSM_MERGE_DONE)
+        count(COUNT_ksm_refused_changed);
+    return result;
+}
+
+bool ksm_copy_protected(struct mm *mm, va_t va, struct frame *to)
+{
+    pte_t *slot = pt_walk(&mm->pt, va);
+
+    if (!slot)
+        return false;
+    pt_lock(slot);
+    pte_t pte = pte_read(slot);
+    struct frame *frame = ksm_candidate(pte);
+    bool possible = frame && !pte_is_writable(pte);
+
+    if (possible)
+        page_copy(frame_page(to), frame_page(frame));
+    pt_unlock(slot);
+    return possible;
+}
