@@ -1,0 +1,26 @@
+/*
+ * main.c: the kernel's start on one screen, a call a floor.
+ *
+ * arch has brought the boot CPU to here: memory map, frame allocator, page tables, traps, interrupt
+ * controllers, clock. The other CPUs enter at cpu_main, when smp_start wakes them.
+ */
+#include "arch/x86_64/arch.h"
+#include "kernel/base/log.h"
+#include "kernel/mm/ksm.h"
+#include "kernel/mm/mm.h"
+#include "kernel/sys/init_start.h"
+#include "kernel/task/thread.h"
+
+void kernel_main(void)
+{
+    log_line("%s, %lu MiB in %u node%s", boot_info.version, frames_total() >> 8, node_count,
+             node_count == 1 ? "" : "s");
+    sched_init();
+    mm_init();
+    ksm_init();
+    smp_start();
+    frame_cache_size();
+    log_line("%u CPU%s, arguments: %s", cpu_count, cpu_count == 1 ? "" : "s", boot_info.cmdline);
+    init_start();
+    cpu_main();
+}

@@ -1,0 +1,265 @@
+/*
+ * task.c: tasks: made, copied, ended.
+ *
+ *     task_create / task_fork ─▶ threads join ─▶ ... ─▶ last thread leaves (or task_kill without any): space and handles
+ *     go ─▶ last reference: the structure goes
+ *
+ * A task that never had a thread ends with its last reference. task->mm is read by the task's own threads without a lock, as it
+ * can't change while they run; everybody else takes a reference under task->lock.
+ */
+#include "kernel/base/errno.h"
+#include "kernel/base/log.h"
+#include "kernel/base/slab.h"
+#include "kernel/task/ipc.h"
+#include "kernel/task/sched.h"
+#include "lib/string.h"
+
+static struct slab_cache task_cache = SLAB_CACHE("task", struct task);
+struct mm_hooks mm_hooks;
+
+struct task kernel_task = {
+    .refs = 1,
+    .name = "kernel",
+    .lock = SPINLOCK_INIT("task", LOCK_TASK),
+    .threads = LIST_INIT(kernel_task.threads),
+    .handles = {.lock = SPINLOCK_INIT("handle table", LOCK_HANDLES), .closed = true},
+};
+
+struct task *task_create(struct mm *mm, struct port *server, u64 cookie)
+{
+    struct task *task = slab_zalloc(&task_cache);
+
+    if (task && !mm)
+        mm = mm_hooks.create();
+    if (!task || !mm) {
+        if (mm)
+            mm_hooks.put(mm);
+        if (task)
+            slab_free(&task_cache, task);
+        return NULL;
+    }
+    atomic_init(&task->refs, 1);
+    task->mm = mm;
+    handle_table_init(&task->handles);
+    task->server = server ? port_get(server) : NULL;
+    task->cookie = cookie;
+    strlcpy(task->name, "?", sizeof(task->name));
+    spin_init(&task->lock, "task", LOCK_TASK);
+    list_init(&task->threads);
+    wait_queue_init(&task->left);
+    return task;
+}
+
+struct task *task_get(struct task *task)
+{
+    atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+    return task;
+}
+
+/* Space and handles go. Once: whoever finds them takes them out under the lock. */
+static void release_resources(struct task *task)
+{
+    spin_lock(&task->lock);
+    struct mm *mm = task->mm;
+
+    task->mm = NULL;
+    spin_unlock(&task->lock);
+    handle_table_close(&task->handles);
+    if (atomic_exchange(&task->received, false))
+        ipc_task_ended(task);
+    if (mm)
+        mm_hooks.put(mm);
+}
+
+void task_put(struct task *task)
+{
+    if (atomic_fetch_sub(&task->refs, 1) != 1)
+        return;
+    release_resources(task);
+    if (task->server)
+        port_put(task->server);
+    slab_free(&task_cache, task);
+}
+
+struct mm *task_mm_get(struct task *task)
+{
+    spin_lock(&task->lock);
+    struct mm *mm = task->mm ? mm_hooks.get(task->mm) : NULL;
+    spin_unlock(&task->lock);
+    return mm;
+}
+
+s64 task_join(struct task *task, struct thread *thread)
+{
+    s64 status = -ESRCH;
+
+    spin_lock(&task->lock);
+    if (!atomic_load(&task->dying)) {
+        list_add_tail(&thread->task_link, &task->threads);
+        task->thread_count++;
+        status = 0;
+    }
+    spin_unlock(&task->lock);
+    return status;
+}
+
+void task_leave(struct task *task, struct thread *self)
+{
+    bool last;
+
+    sched_account_final(self);
+    spin_lock(&task->lock);
+    list_remove(&self->task_link);
+    task->user_ns += self->user_ns;
+    task->kernel_ns += self->kernel_ns;
+    last = --task->thread_count == 0;
+    if (last)
+        atomic_store(&task->dying, true);
+    spin_unlock(&task->lock);
+    wait_wake_all(&task->left);
+    /* From here on a kernel thread: the space may go while it still runs. */
+    irq_disable();
+    self->task = &kernel_task;
+    sched_switch_mm_hook(NULL);
+    irq_enable();
+    if (last)
+        release_resources(task);
+    task_put(task);
+}
+
+void task_kill(struct task *task)
+{
+    struct thread *thread;
+    bool empty;
+
+    spin_lock(&task->lock);
+    atomic_store(&task->dying, true);
+    list_for_each_entry(thread, &task->threads, task_link) {
+        thread_kill(thread);
+    }
+    empty = task->thread_count == 0;
+    spin_unlock(&task->lock);
+    if (empty)
+        release_resources(task);
+}
+
+/* 0 and the only thread that is to live on (or NULL) with a reference; -EAGAIN: others are still dying; -EBUSY: there are
+ * more; -ESRCH. */
+static s64 find_survivor(struct task *task, struct thread **survivor)
+{
+    struct thread *thread;
+    s64 status = 0;
+
+    *survivor = NULL;
+    spin_lock(&task->lock);
+    list_for_each_entry(thread, &task->threads, task_link) {
+        if (atomic_load(&thread->work) & WORK_KILL)
+            status = status == -EBUSY ? status : -EAGAIN;
+        else if (*survivor)
+            status = -EBUSY;
+        else
+            *survivor = thread;
+    }
+    if (atomic_load(&task->dying))
+        status = -ESRCH;
+    if (status == 0 && *survivor)
+        thread_get(*survivor);
+    spin_unlock(&task->lock);
+    return status;
+}
+
+/* Waits until the threads that were killed have left. */
+static s64 wait_for_survivor(struct task *task, struct thread **survivor)
+{
+    for (;;) {
+        wait_prepare(&task->left);
+        s64 status = find_survivor(task, survivor);
+
+        if (status != -EAGAIN) {
+            wait_cancel(&task->left);
+            return status;
+        }
+        status = wait_sleep(&task->left, true, 0);
+        if (status < 0)
+            return status;
+    }
+}
+
+static s64 exchange_space(struct task *task, struct mm *new, struct mm **old)
+{
+    spin_lock(&task->lock);
+    *old = task->mm;
+    if (*old)
+        task->mm = new;
+    spin_unlock(&task->lock);
+    return *old ? 0 : -ESRCH;
+}
+
+s64 task_reset_space(struct task *task)
+{
+    struct mm *new = mm_hooks.create(), *old;
+    struct thread *thread;
+    s64 status;
+
+    if (!new)
+        return -ENOMEM;
+    status = wait_for_survivor(task, &thread);
+    if (status == 0 && thread) {
+        status = thread_check_stopped(thread);
+        thread_put(thread);
+    }
+    if (status == 0)
+        status = exchange_space(task, new, &old);
+    mm_hooks.put(status == 0 ? old : new);
+    return status;
+}
+
+s64 task_fork(struct task *parent, struct port *server, u64 cookie, u32 flags, struct task **child)
+{
+    struct mm *mm = task_mm_get(parent), *copy = mm;
+
+    if (!mm)
+        return -ESRCH;
+    if (!(flags & MG_FORK_SHARE_SPACE)) {
+        copy = mm_hooks.fork(mm);
+        mm_hooks.put(mm);
+        if (!copy)
+            return -ENOMEM;
+    }
+    *child = task_create(copy, server, cookie);
+    if (!*child)
+        return -ENOMEM;
+    task_set_name(*child, parent->name);
+    return 0;
+}
+
+void task_set_name(struct task *task, const char *name)
+{
+    struct thread *thread;
+
+    spin_lock(&task->lock);
+    strlcpy(task->name, name, sizeof(task->name));
+    list_for_each_entry(thread, &task->threads, task_link) {
+        strlcpy(thread->name, task->name, sizeof(thread->name));
+    }
+    spin_unlock(&task->lock);
+}
+
+void task_times(struct task *task, struct cpu_times *times)
+{
+    struct thread *thread;
+
+    spin_lock(&task->lock);
+    times->user_ns = task->user_ns;
+    times->kernel_ns = task->kernel_ns;
+    times->total_ns = task->user_ns + task->kernel_ns;
+    list_for_each_entry(thread, &task->threads, task_link) {
+        struct cpu_times one;
+
+        thread_times(thread, &one);
+        times->user_ns += one.user_ns;
+        times->kernel_ns += one.kernel_ns;
+        times->total_ns += one.total_ns;
+    }
+    spin_unlock(&task->lock);
+}
