@@ -1,0 +1,349 @@
+/*
+ * abi.h: what the kernel and user programs share, beyond Linux's own ABI.
+ *
+ * Linux's calls keep their numbers, structures and error codes. The calls here have numbers from
+ * 0x1000 and use the same convention: number in rax, arguments in rdi, rsi, rdx, r10, r8, r9,
+ * result (or -errno) in rax, rcx and r11 clobbered. The IPC calls pass more in registers; their
+ * layout is told at `struct mg_msg`.
+ *
+ * Objects are named by handles: small numbers, local to a task, each with rights. 0 is never a
+ * handle. A call on a handle of the wrong type gives EBADF, without the needed right EACCES, a bad
+ * pointer EFAULT, a bad value EINVAL.
+ */
+#pragma once
+
+#include <stdint.h>
+
+typedef uint32_t mg_handle;
+
+/* Handles every task finds in its table. Only the first task (init) holds the ones below
+ * MG_HANDLE_SELF. */
+enum {
+    MG_HANDLE_SELF = 1,    /* the task itself */
+    MG_HANDLE_SYSTEM = 2,  /* control of the machine */
+    MG_HANDLE_INITRD = 3,  /* object: the initramfs module */
+    MG_HANDLE_OVERLAY = 4, /* object: files added for this boot; absent when there are none */
+};
+
+/* Rights a handle may carry; MG_DUP can only drop them. */
+enum {
+    MG_RIGHT_READ = 1,    /* inspect, map for reading, receive */
+    MG_RIGHT_WRITE = 2,   /* change, map for writing, send or call */
+    MG_RIGHT_MANAGE = 4,  /* destroy, start, stop, reconfigure */
+    MG_RIGHT_PASS = 8,    /* hand on in a message */
+    MG_RIGHT_ALL = 15,
+};
+
+/*
+ * The native calls, one list: X(number, name, argument count). The kernel makes its table and trace
+ * names from it, user space its stubs. Arguments are told at each group; `task`, `thread`, ... are
+ * handles.
+ */
+#define MG_NATIVE_CALLS(X)                                                                         \
+    X(0x1000, null, 0)                                                                             \
+    /* handles: close(h); dup(h, rights) -> h */                                                   \
+    X(0x1001, handle_close, 1)                                                                     \
+    X(0x1002, handle_dup, 2)                                                                       \
+    /* ports: create() -> port; mint(port, cookie, rights) -> handle whose calls carry the cookie; \
+     * notify(port, bits); timer(port, absolute CLOCK_MONOTONIC ns or 0 to disarm) */              \
+    X(0x1008, port_create, 0)                                                                      \
+    X(0x1009, port_mint, 3)                                                                        \
+    X(0x100a, port_notify, 2)                                                                      \
+    X(0x100b, port_timer, 2)                                                                       \
+    /* IPC: see struct mg_msg */                                                                   \
+    X(0x1010, ipc_call, 6)                                                                         \
+    X(0x1011, ipc_recv, 6)                                                                         \
+    X(0x1012, ipc_reply, 6)                                                                        \
+    X(0x1013, ipc_reply_recv, 6)                                                                   \
+    /* tasks: create(port, cookie) -> task; fork(task, port, cookie, MG_FORK_*) -> task;           \
+     * kill(task); info(task, struct mg_task_info *); set(task, MG_TASK_*, value);                 \
+     * reset_space(task): new empty address space, as for execve;                                  \
+     * give(task, handle, rights) -> handle in that task's table */                                \
+    X(0x1020, task_create, 2)                                                                      \
+    X(0x1021, task_fork, 4)                                                                        \
+    X(0x1022, task_kill, 1)                                                                        \
+    X(0x1023, task_info, 2)                                                                        \
+    X(0x1024, task_set, 3)                                                                         \
+    X(0x1025, task_reset_space, 1)                                                                 \
+    X(0x1026, task_give, 3)                                                                        \
+    /* threads: create(task, cookie) -> thread, suspended; resume(thread); suspend(thread): on     \
+     * return it does not run in user mode; interrupt(thread): a sleep in the kernel ends, EINTR;  \
+     * kill(thread); get_state/set_state(thread, MG_STATE_*, buf, size) -> size, the thread must   \
+     * be                                                                                          \
+     * suspended or waiting for a reply; info(thread, struct mg_thread_info *);                    \
+     * set(thread, MG_THREAD_*, value) */                                                          \
+    X(0x1030, thread_create, 2)                                                                    \
+    X(0x1031, thread_resume, 1)                                                                    \
+    X(0x1032, thread_suspend, 1)                                                                   \
+    X(0x1033, thread_interrupt, 1)                                                                 \
+    X(0x1034, thread_kill, 1)                                                                      \
+    X(0x1035, thread_get_state, 4)                                                                 \
+    X(0x1036, thread_set_state, 4)                                                                 \
+    X(0x1037, thread_info, 2)                                                                      \
+    X(0x1038, thread_set, 3)                                                                       \
+    /* memory of a task: map(task, struct mg_map *) -> address; unmap(task, addr, len);            \
+     * protect(task, addr, len, prot); query(task, addr, struct mg_vma *): the first mapping that  \
+     * ends above addr, ENOENT after the last; pagemap(task, addr, pages, u64 *buf) -> entries;    \
+     * copy(to, to_offset, from, from_offset, len) -> bytes: each side a task (offset = address)   \
+     * or                                                                                          \
+     * an object; short at the first bad page, EFAULT when nothing was copied */                   \
+    X(0x1040, vm_map, 2)                                                                           \
+    X(0x1041, vm_unmap, 3)                                                                         \
+    X(0x1042, vm_protect, 4)                                                                       \
+    X(0x1043, vm_query, 3)                                                                         \
+    X(0x1044, vm_pagemap, 4)                                                                       \
+    X(0x1045, vm_copy, 5)                                                                          \
+    /* memory objects: create(bytes, cookie) -> object; resize(object, bytes): mappings beyond the \
+     * end go and fault with SIGBUS; info(object, struct mg_object_info *); physical(system,       \
+     * address, bytes, MG_PHYS_*) -> object */                                                     \
+    X(0x1050, object_create, 2)                                                                    \
+    X(0x1051, object_resize, 2)                                                                    \
+    X(0x1052, object_info, 2)                                                                      \
+    X(0x1053, object_physical, 4)                                                                  \
+    /* the machine, all need MG_HANDLE_SYSTEM: irq_bind(system, gsi, port, bits) -> irq;           \
+     * irq_ack(irq); io_in(system, port, width) -> value; io_out(system, port, width, value);      \
+     * io_out_bytes(system, port, buf, len); power(system, MG_POWER_*) */                          \
+    X(0x1060, irq_bind, 4)                                                                         \
+    X(0x1061, irq_ack, 1)                                                                          \
+    X(0x1062, io_in, 3)                                                                            \
+    X(0x1063, io_out, 4)                                                                           \
+    X(0x1064, io_out_bytes, 4)                                                                     \
+    X(0x1065, power, 2)                                                                            \
+    /* knobs and figures: tunable_read(system, name, buf, size) -> length, text;                   \
+     * tunable_write(system, name, text, length); tunable_name(system, index, buf, size) ->        \
+     * length;                                                                                     \
+     * stats(system, MG_STATS_*, offset, buf, size) -> bytes; boot_info(system, struct             \
+     * mg_boot_info *);                                                                            \
+     * log_write(system, text, length); log_read(system, offset, buf, size) -> bytes */            \
+    X(0x1070, tunable_read, 4)                                                                     \
+    X(0x1071, tunable_write, 4)                                                                    \
+    X(0x1072, tunable_name, 4)                                                                     \
+    X(0x1073, stats, 5)                                                                            \
+    X(0x1074, boot_info, 2)                                                                        \
+    X(0x1075, log_write, 3)                                                                        \
+    X(0x1076, log_read, 4)
+
+enum {
+#define MG_NUMBER(number, name, args) MG_SYS_##name = number,
+    MG_NATIVE_CALLS(MG_NUMBER)
+#undef MG_NUMBER
+    MG_SYS_FIRST = 0x1000,
+    MG_SYS_END = 0x1080, /* one past the last native number */
+};
+
+/*
+ * A message: a label, six words and at most one handle, all in registers.
+ *
+ *            rdi        rsi     rdx     r10 r8 r9 r12 r13 r14   rbx
+ *   in       port       token   label   word[0..5]              handle to pass on, or 0
+ *   out      cookie     token   label   word[0..5]              handle received, or 0
+ *
+ *   ipc_call        sends and sleeps until the reply; token in and out unused.
+ *   ipc_recv        takes the next message of a port; token out names the sender for the reply, 0 =
+ *   none is expected.
+ *   ipc_reply       answers the sender named by token.
+ *   ipc_reply_recv  both at once: the fast path of a server. A token that has become stale is
+ *   skipped silently.
+ *
+ * A handle passed on must carry MG_RIGHT_PASS; the receiver gets it with the same rights.
+ */
+struct mg_msg {
+    uint64_t cookie;
+    uint64_t token;
+    uint64_t label;
+    uint64_t word[6];
+    mg_handle handle;
+};
+
+/* Labels the kernel sends. Labels below MG_LABEL_KERNEL are the users' own. */
+#define MG_LABEL_KERNEL 0xffff000000000000ul
+/* + call number; words: its arguments; cookie: the thread's */
+#define MG_LABEL_SYSCALL 0xffff000000010000ul
+/* + MG_FAULT_*; word[0] address, [1] trap, [2] error code, [3] rip */
+#define MG_LABEL_FAULT 0xffff000000020000ul
+/* word[0]: the bits collected since the last one; no reply */
+#define MG_LABEL_NOTIFY 0xffff000000030000ul
+#define MG_LABEL_MASK 0xffffffffffff0000ul
+
+/* Labels of a reply to a forwarded call or fault. */
+enum {
+    MG_REPLY_RETURN = 0, /* the call returns word[0] */
+    /* go on with the registers as set_state left them; a fault is tried again */
+    MG_REPLY_RESUME = 1,
+};
+
+enum mg_fault {
+    MG_FAULT_MAPERR = 1, /* nothing is mapped at the address */
+    MG_FAULT_ACCERR = 2, /* mapped, but not for this access */
+    MG_FAULT_BUS = 3,    /* beyond the end of an object, or its content is lost */
+    MG_FAULT_OOM = 4,    /* no memory left for it: end some task, then MG_REPLY_RESUME */
+    MG_FAULT_TRAP = 5,   /* another processor exception: word[1] is its vector */
+};
+
+/* The bit of a port's timer among its notification bits. */
+#define MG_NOTIFY_TIMER (1ul << 63)
+
+enum { MG_FORK_SHARE_SPACE = 1 }; /* as vfork: the new task uses the same address space */
+
+enum {                      /* task_set */
+    MG_TASK_PID = 1,        /* what getpid returns */
+    MG_TASK_NAME = 2,       /* pointer to at most 15 bytes and a NUL */
+    MG_TASK_MERGE_DOMAIN = 3,
+    MG_TASK_MEMLOCK_LIMIT = 4, /* RLIMIT_MEMLOCK in bytes */
+    MG_TASK_SPACE_LIMIT = 5,   /* RLIMIT_AS in bytes */
+    MG_TASK_STACK_LIMIT = 6,   /* RLIMIT_STACK in bytes: how far a growing stack may grow */
+    MG_TASK_DATA_LIMIT = 7,    /* RLIMIT_DATA in bytes */
+    MG_TASK_BRK = 8,           /* start of the heap, after execve */
+    MG_TASK_MEMORY_MERGE = 9,  /* the PR_SET_MEMORY_MERGE state */
+};
+
+enum {                      /* thread_set */
+    MG_THREAD_TID = 1,      /* what gettid returns */
+    MG_THREAD_CLEAR_TID = 2, /* address cleared and woken when the thread ends */
+    MG_THREAD_NICE = 3,     /* -20..19 */
+    MG_THREAD_AFFINITY = 4, /* mask of CPUs 0..63 */
+};
+
+/* User registers of a thread, in the order of Linux's struct user_regs_struct where both have a
+ * field. */
+struct mg_regs {
+    uint64_t r15, r14, r13, r12, rbp, rbx, r11, r10, r9, r8, rax, rcx, rdx, rsi, rdi;
+    uint64_t orig_rax; /* the call's number while in a system call, else ~0 */
+    uint64_t rip, cs, rflags, rsp, ss;
+    uint64_t fs_base, gs_base;
+};
+
+enum {
+    MG_STATE_REGS = 1, /* struct mg_regs */
+    MG_STATE_FPU = 2,  /* the XSAVE area in standard form, at most MG_FPU_MAX bytes */
+};
+#define MG_FPU_MAX 4096
+
+struct mg_task_info {
+    uint64_t rss_anon, rss_object, rss_merged, swapped; /* pages */
+    uint64_t total, locked, stack, data, text, tables;  /* pages */
+    uint64_t peak_rss, peak_total;                      /* pages */
+    uint64_t minor_faults, major_faults, cow_faults;
+    uint64_t user_ns, kernel_ns; /* CPU time of all its threads, past ones included */
+    uint64_t ksm_items, ksm_merging, ksm_zero;
+    uint64_t threads, brk_start, brk, stack_start;
+    uint32_t merge_any; /* PR_SET_MEMORY_MERGE is on */
+    uint32_t merge_domain;
+};
+
+struct mg_thread_info {
+    uint64_t user_ns, kernel_ns;
+    uint64_t voluntary, involuntary; /* context switches */
+    uint32_t cpu;                    /* where it runs or ran last */
+    uint32_t state;                  /* enum mg_thread_state */
+    uint32_t call;                   /* number of the call it sleeps in, or ~0 */
+    int32_t nice;
+    uint64_t affinity;
+};
+
+enum mg_thread_state {
+    MG_THREAD_RUNNING,
+    MG_THREAD_SLEEPING,
+    MG_THREAD_SUSPENDED,
+    MG_THREAD_WAITING_REPLY,
+    MG_THREAD_DEAD,
+};
+
+/* vm_map: prot and flags as for mmap(2); object 0 with MAP_ANONYMOUS. */
+struct mg_map {
+    uint64_t addr, len;
+    uint32_t prot, flags;
+    mg_handle object;
+    uint32_t max_prot; /* what mprotect may later grant on a shared mapping; 0 = everything */
+    uint64_t offset;   /* bytes into the object, a multiple of 4096 */
+};
+
+/* One mapping, for /proc/PID/maps and smaps. Pages are counted when asked for. */
+struct mg_vma {
+    uint64_t start, end;
+    uint32_t prot;  /* PROT_* */
+    uint32_t flags; /* MG_VMA_* */
+    uint64_t offset; /* bytes into the object */
+    uint64_t cookie; /* of the object, 0 = anonymous */
+    uint64_t rss, pss_bytes; /* pages; bytes shared out over the mappers */
+    /* pages, by kind */
+    uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
+    uint64_t referenced, anonymous, merged, swapped;
+};
+
+enum {
+    MG_VMA_SHARED = 1,
+    MG_VMA_GROWSDOWN = 2,
+    MG_VMA_LOCKED = 4,
+    MG_VMA_MERGEABLE = 8,
+    MG_VMA_HEAP = 16,
+    MG_VMA_STACK = 32,
+    MG_VMA_PHYSICAL = 64,
+    MG_VMA_DONTFORK = 128,
+    MG_VMA_WIPEONFORK = 256,
+    MG_VMA_DONTDUMP = 512,
+    MG_VMA_NORESERVE = 1024,
+    MG_VMA_OBJECT = 2048, /* maps an object, private or shared */
+};
+
+struct mg_object_info {
+    uint64_t bytes, resident; /* size; pages present */
+    uint64_t cookie;
+    uint64_t handles, mappings;
+};
+
+enum { MG_PHYS_UNCACHED = 0, MG_PHYS_WRITE_COMBINING = 1, MG_PHYS_CACHED = 2 };
+enum { MG_POWER_OFF = 0, MG_POWER_REBOOT = 1 };
+
+enum {
+    MG_STATS_MEMORY = 1, /* struct mg_memory_stats */
+    MG_STATS_EVENTS = 2, /* text, "name value\n" lines: the counters behind /proc/vmstat */
+    MG_STATS_FRAMES = 3, /* bytes, enum mg_frame_state, one a frame; offset = first frame number */
+    MG_STATS_CPUS = 4,   /* array of struct mg_cpu_stats */
+    MG_STATS_FRAME_FLAGS = 5, /* u64 each: /proc/kpageflags; offset = first frame number */
+    MG_STATS_FRAME_COUNT = 6, /* u64 each: /proc/kpagecount */
+};
+
+enum mg_frame_state {
+    MG_FRAME_ABSENT,    /* no memory at this frame number */
+    MG_FRAME_RESERVED,  /* firmware's, or the kernel's image */
+    MG_FRAME_FREE,
+    MG_FRAME_KERNEL,    /* stacks, tables, buffers */
+    MG_FRAME_PAGETABLE,
+    MG_FRAME_SLAB,
+    MG_FRAME_PRIVATE,   /* anonymous */
+    MG_FRAME_SHARED,    /* of a memory object */
+    MG_FRAME_ZERO,      /* the shared zero page */
+    MG_FRAME_MERGED,
+    MG_FRAME_PINNED,
+    MG_FRAME_SWAPCACHE,
+    MG_FRAME_STATES
+};
+
+struct mg_memory_stats { /* pages */
+    uint64_t total, free, cached_on_cpus, kernel, tables, slab;
+    uint64_t anonymous, objects, merged, swap_total, swap_free, zero_mappings;
+    uint64_t frames_end; /* one past the highest frame number */
+    uint32_t nodes, cpus;
+};
+
+struct mg_cpu_stats {
+    uint32_t id, node;
+    uint64_t idle_ns, user_ns, kernel_ns, switches;
+    uint64_t interrupts, shootdowns_sent, shootdowns_received;
+};
+
+struct mg_boot_info {
+    uint64_t initrd_bytes, overlay_bytes;
+    uint64_t framebuffer; /* physical address, 0 = none */
+    uint32_t fb_width, fb_height, fb_pitch, fb_bpp;
+    uint8_t fb_red_shift, fb_green_shift, fb_blue_shift, fb_pad[5];
+    uint64_t boot_ns;        /* CLOCK_MONOTONIC at the kernel's entry is 0; this is now */
+    uint64_t realtime_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC, ns */
+    uint32_t cpus, nodes;
+    uint64_t tsc_hz;
+    char cmdline[1024]; /* kernel arguments, those of tools/vm appended */
+    /* what to run instead of a shell, arguments separated by NUL, ended by an empty one */
+    char command[1024];
+    char version[64];   /* kernel release */
+};
