@@ -1,0 +1,17 @@
+/*
+ * The devices in /dev.
+ */
+#pragma once
+
+#include "user/servers/posix/fs.h"
+
+/* Makes the nodes in /dev. */
+void dev_init(void);
+
+/* Opens a character device by its number: -ENXIO if nobody has it. */
+long dev_open(struct inode *inode, struct file *file, struct thread *thread);
+
+static inline u64 dev_number(u32 major, u32 minor)
+{
+    return (u64)major << 8 | minor; /* as st_rdev shows numbers below 256 */
+}

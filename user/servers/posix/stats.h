@@ -1,0 +1,12 @@
+/*
+ * Figures of the machine, from the kernel.
+ */
+#pragma once
+
+#include "lib/types.h"
+#include <merganser/abi.h>
+
+extern struct mg_boot_info boot_info;
+
+/* The state of memory now. False if the kernel does not tell. */
+bool stats_memory(struct mg_memory_stats *memory);
