@@ -1,0 +1,147 @@
+/*
+ * Helpers for tests of merging: the knobs in /sys/kernel/mm/ksm and what a process has merged.
+ *
+ * A test takes the scanner over with ksm_take and gives it back when it ends, so that two tests that
+ * run at once on Linux wait for each other. Counters of Linux lag; a test looks at them only after
+ * ksm_scan, which waits for whole passes.
+ */
+#pragma once
+
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "memory.h"
+
+#ifndef MADV_MERGEABLE
+#define MADV_MERGEABLE 12
+#define MADV_UNMERGEABLE 13
+#endif
+#ifndef PR_SET_MEMORY_MERGE
+#define PR_SET_MEMORY_MERGE 67
+#define PR_GET_MEMORY_MERGE 68
+#endif
+
+#define KSM_PATH "/sys/kernel/mm/ksm/"
+
+/* The number in a file below /sys/kernel/mm/ksm, or -1. */
+static inline long ksm_get(const char *name)
+{
+    char path[128], text[64] = "";
+    snprintf(path, sizeof path, KSM_PATH "%s", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    close(fd);
+    return got > 0 ? atol(text) : -1;
+}
+
+/* Writes a knob; 0, or -1 with errno. */
+static inline int ksm_set_text(const char *name, const char *text)
+{
+    char path[128];
+    snprintf(path, sizeof path, KSM_PATH "%s", name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    ssize_t written = write(fd, text, strlen(text));
+    int error = errno;
+    close(fd);
+    errno = error;
+    return written == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+static inline int ksm_set(const char *name, long value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%ld", value);
+    return ksm_set_text(name, text);
+}
+
+/* Knobs that make the scanner fast and simple, put back by ksm_give_back. */
+static struct {
+    const char *name;
+    long wanted, before;
+} ksm_knobs[] = {
+    {"pages_to_scan", 4000, -1},
+    {"sleep_millisecs", 2, -1},
+    {"smart_scan", 0, -1},
+    {"use_zero_pages", 0, -1},
+    {"run", 1, -1},
+};
+
+#define KSM_KNOBS (sizeof ksm_knobs / sizeof *ksm_knobs)
+
+static inline void ksm_give_back(void)
+{
+    for (size_t i = KSM_KNOBS; i-- > 0;) {
+        if (ksm_knobs[i].before >= 0) {
+            ksm_set(ksm_knobs[i].name, ksm_knobs[i].before);
+        }
+    }
+}
+
+/* Takes the scanner over and makes it fast; false if this kernel cannot merge. */
+static inline bool ksm_take(void)
+{
+    int lock = open("/tmp/ksm-test.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock >= 0) {
+        flock(lock, LOCK_EX); /* until the program ends */
+    }
+    if (ksm_get("run") < 0) {
+        return false;
+    }
+    for (size_t i = 0; i < KSM_KNOBS; i++) {
+        ksm_knobs[i].before = ksm_get(ksm_knobs[i].name);
+        if (ksm_knobs[i].before >= 0) {
+            ksm_set(ksm_knobs[i].name, ksm_knobs[i].wanted);
+        }
+    }
+    return true;
+}
+
+static inline void ksm_pause_ms(long milliseconds)
+{
+    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+/* Waits until the scanner has finished so many more passes; false if it takes over 30 seconds. */
+static inline bool ksm_scan(long passes)
+{
+    long goal = ksm_get("full_scans") + passes;
+    for (int i = 0; i < 6000; i++) {
+        if (ksm_get("full_scans") >= goal) {
+            return true;
+        }
+        ksm_pause_ms(5);
+    }
+    return false;
+}
+
+/* Merged pages of a process, or -1 where the kernel keeps no account. */
+static inline long ksm_merging(pid_t pid)
+{
+    char path[64], line[64];
+    snprintf(path, sizeof path, "/proc/%d/ksm_merging_pages", (int)pid);
+    struct lines *lines = lines_open(path);
+    return lines && lines_next(lines, line, sizeof line) ? atol(line) : -1;
+}
+
+/* Kilobytes of merged pages in the mapping of address, as smaps tells. */
+static inline long ksm_kb(const void *address)
+{
+    return smaps_number(address, "KSM");
+}
+
+/* Waits until the mapping of address holds just so many merged pages; false after 20 seconds. */
+static inline bool ksm_wait_pages(const void *address, long pages)
+{
+    for (int i = 0; i < 4000; i++) {
+        if (ksm_kb(address) == pages * 4) {
+            return true;
+        }
+        ksm_pause_ms(5);
+    }
+    return false;
+}
