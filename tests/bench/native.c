@@ -1,0 +1,113 @@
+/*
+ * Merganser's own calls: the null call, and a message to another address space and back.
+ *
+ * The server is a task made by the native calls alone: a copy of this one's address space with one
+ * thread that starts at serve(), which answers every message of a port. Nothing else is involved in
+ * a round trip but the two user stubs and the kernel. Linux has no such calls; there these figures
+ * are not measured.
+ */
+#include <errno.h>
+#include <merganser/native.h>
+
+#include "bench.h"
+
+#define NULL_CALLS 1000
+#define TRIPS 1000
+#define STACK_SIZE 16384
+
+static char server_stack[STACK_SIZE] __attribute__((aligned(16)));
+
+/* The server's thread: answers each message with the sum of its first four words. */
+static void serve(mg_handle port)
+{
+    struct mg_msg msg = {0};
+    long status = mg_ipc_recv(port, &msg);
+    while (status == 0) {
+        msg.word[0] += msg.word[1] + msg.word[2] + msg.word[3];
+        msg.handle = 0;
+        status = mg_ipc_reply_recv(port, &msg);
+    }
+    for (;;)
+        mg_null();
+}
+
+/* Gives `task` its thread, at serve() with the task's own handle of the port. */
+static long server_start(long task, long port)
+{
+    struct mg_regs regs = {0};
+    long theirs = mg_task_give(task, port, MG_RIGHT_READ | MG_RIGHT_WRITE);
+    long thread = mg_thread_create(task, 0);
+    if (theirs < 0 || thread < 0)
+        return theirs < 0 ? theirs : thread;
+    long size = mg_thread_get_state(thread, MG_STATE_REGS, &regs, sizeof regs);
+    if (size < 0)
+        return size;
+    regs.rip = (uint64_t)serve;
+    regs.rsp = (uint64_t)server_stack + STACK_SIZE - sizeof(uint64_t);
+    regs.rdi = (uint64_t)theirs;
+    regs.orig_rax = ~0ul;
+    size = mg_thread_set_state(thread, MG_STATE_REGS, &regs, sizeof regs);
+    return size < 0 ? size : mg_thread_resume(thread);
+}
+
+/* Instructions per trip of messages with these words; a negative error number on failure. */
+static double trips_count(mg_handle port, const uint64_t words[4])
+{
+    uint64_t sum = words[0] + words[1] + words[2] + words[3];
+    struct mg_msg msg = {0};
+    uint64_t start = 0;
+    for (int i = 0; i <= TRIPS; i++) {
+        if (i == 1) /* by now the server has started */
+            start = bench_now();
+        for (int k = 0; k < 4; k++)
+            msg.word[k] = words[k];
+        long status = mg_ipc_call(port, &msg);
+        if (status < 0)
+            return (double)status;
+        if (msg.word[0] != sum)
+            return -EPROTO;
+    }
+    return (double)bench_since(start) / TRIPS;
+}
+
+static double native_trips(const uint64_t words[4])
+{
+    long port = mg_port_create();
+    long orphan = mg_port_create(); /* receives the server's faults: nobody listens */
+    long task = mg_task_fork(MG_HANDLE_SELF, orphan, 0, 0);
+    long status = port < 0 ? port : task < 0 ? task : server_start(task, port);
+    double cost = status < 0 ? (double)status : trips_count((mg_handle)port, words);
+    if (task > 0)
+        mg_task_kill(task);
+    mg_handle_close(port);
+    mg_handle_close(orphan);
+    if (cost >= 0)
+        return cost;
+    errno = (int)-cost;
+    return bench_fail("ipc");
+}
+
+static double native_ipc(void)
+{
+    return native_trips((const uint64_t[4]){0});
+}
+
+static double native_ipc_words(void)
+{
+    return native_trips((const uint64_t[4]){11, 22, 33, 44});
+}
+
+static double native_null(void)
+{
+    uint64_t start = bench_now();
+    for (int i = 0; i < NULL_CALLS; i++)
+        mg_null();
+    return (double)bench_since(start) / NULL_CALLS;
+}
+
+const struct figure native_figures[] = {
+    {"null", "the native null call", native_null, 9, true},
+    {"ipc", "an empty message to another address space and back", native_ipc, 5, true},
+    {"ipc_words", "the same with four words each way", native_ipc_words, 5, true},
+    {0},
+};
