@@ -23,6 +23,14 @@ struct trap_frame {
 };
 #define TRAP_SYSCALL 256
 
+/* error_code of a page fault (Intel SDM volume 3, 4.7). */
+enum {
+    PAGE_FAULT_PRESENT = 1, /* a right is missing, not the mapping */
+    PAGE_FAULT_WRITE = 2,
+    PAGE_FAULT_RESERVED = 8, /* a reserved bit is set in an entry */
+    PAGE_FAULT_FETCH = 16,
+};
+
 static inline bool trap_from_user(const struct trap_frame *frame)
 {
     return frame->cs & 3;

@@ -85,6 +85,16 @@ static inline bool pte_is_accessed(pte_t pte)
 {
     return pte.raw & PTE_A;
 }
+/* The same entry, but for what the hardware may have noted in it meanwhile. */
+static inline bool pte_same(pte_t a, pte_t b)
+{
+    return ((a.raw ^ b.raw) & ~(PTE_A | PTE_D)) == 0;
+}
+/* Whether `new` allows less than the mapping `old`, so that a TLB may hold too much. */
+static inline bool pte_narrowed(pte_t old, pte_t new)
+{
+    return (old.raw & ~new.raw & (PTE_P | PTE_W)) || (~old.raw & new.raw & PTE_NX);
+}
 static inline pfn_t pte_pfn(pte_t pte)
 {
     return (pfn_t){(pte.raw & PTE_PFN_MASK) >> PAGE_SHIFT};
@@ -106,6 +116,10 @@ static inline pte_t pte_readonly(pte_t pte)
 static inline pte_t pte_clean(pte_t pte)
 {
     return (pte_t){pte.raw & ~PTE_D};
+}
+static inline pte_t pte_dirtied(pte_t pte)
+{
+    return (pte_t){pte.raw | PTE_D};
 }
 static inline pte_t pte_special(pte_t pte)
 {

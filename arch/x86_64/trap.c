@@ -24,8 +24,6 @@ enum {
     VECTOR_EXCEPTIONS = 32,
 };
 
-enum { ERROR_PRESENT = 1, ERROR_FETCH = 16 }; /* of a page fault */
-
 static const char *const exception_names[VECTOR_EXCEPTIONS] = {
     [0] = "division by zero",
     [1] = "debug exception",
@@ -70,13 +68,13 @@ static bool in_stack_window(u64 address)
 
 static const char *kernel_fault_reason(const struct trap_frame *frame, u64 address)
 {
-    if (frame->error_code & ERROR_FETCH)
+    if (frame->error_code & PAGE_FAULT_FETCH)
         return "jump to what is no code";
     if (address < PAGE_SIZE)
         return "null pointer";
     if (address < USER_END)
         return "user memory touched by its address";
-    if (frame->error_code & ERROR_PRESENT)
+    if (frame->error_code & PAGE_FAULT_PRESENT)
         return "write to read-only memory";
     return in_stack_window(address) ? "kernel stack overflow" : "access to unmapped memory";
 }

@@ -96,7 +96,7 @@ struct frame {
     u64 index;
     u32 next, prev; /* frame numbers, 0 = none; buddy, caches, reclaim lists */
     u32 swap_slot;
-    u32 spare;
+    u32 audit; /* what the auditor has counted: kernel/mm/audit.c */
 };
 static_assert(sizeof(struct frame) <= 48, "struct frame grew");
 

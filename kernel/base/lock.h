@@ -40,6 +40,7 @@
 #include <stdatomic.h>
 
 enum lock_rank {
+    LOCK_AUDIT = 80, /* audit.c: one recount at a time; above mm->lock and object->lock */
     LOCK_KSM_SCAN = 90,
     LOCK_MM = 100,
     LOCK_OBJECT = 150,

@@ -27,7 +27,6 @@
 #define AUDIT_REPORTS 20 /* wrong frames told one by one */
 
 static struct mutex audit_mutex;
-static _Atomic u64 audit_result;
 
 /* Changes whenever a reference or a mapping may have. */
 static u64 activity(void)
@@ -97,14 +96,66 @@ static bool frame_is_right(const struct frame *frame)
 {
     u32 maps = atomic_load_explicit(&frame->maps, memory_order_relaxed);
     u32 refs = atomic_load_explicit(&frame->refs, memory_order_relaxed);
-    bool boot = frame_kind(frame) == FRAME_KIND_OBJECT && frame->index < boot_pages(frame);
 
     switch (frame_kind(frame)) {
     case FRAME_KIND_ANON:
     case FRAME_KIND_MERGED:
     case FRAME_KIND_OBJECT:
-        return maps == frame->audit / 2 && refs == maps + frame->audit % 2 + frame->pins + boot;
+        return maps == frame->audit / 2 && refs == maps + frame->audit % 2 + frame->pins;
     case FRAME_KIND_SLAB: return frame->audit == 0; /* maps counts objects there */
     default: return frame->audit == 0 && maps == 0;
     }
+}
+
+static void check_frame(struct frame *frame, u64 *wrong)
+{
+    if (frame_is_right(frame))
+        return;
+    if (++*wrong <= AUDIT_REPORTS)
+        log_line("audit: frame %#lx kind %u: refs %u maps %u pins %u, found %u mappings%s",
+                 frame_pfn(frame).raw, frame_kind(frame), atomic_load(&frame->refs),
+                 atomic_load(&frame->maps), frame->pins, frame->audit / 2,
+                 frame->audit % 2 ? " and an object" : "");
+}
+
+/* True if nothing happened while the frames were counted; only then is *wrong a finding. */
+static bool count_quietly(void)
+{
+    u64 before = activity();
+
+    count_all();
+    return activity() == before;
+}
+
+u64 mm_audit(void)
+{
+    u64 wrong = 0;
+
+    mutex_lock(&audit_mutex);
+    for (u32 attempt = 0; attempt < AUDIT_ATTEMPTS; attempt++) {
+        if (count_quietly()) {
+            each_frame(check_frame, &wrong);
+            mutex_unlock(&audit_mutex);
+            return wrong;
+        }
+        sched_sleep_until(time_ns() + AUDIT_PAUSE_NS);
+    }
+    mutex_unlock(&audit_mutex);
+    log_line("audit: the machine was never quiet, nothing was checked");
+    return 0;
+}
+
+/* Reading the figure is what makes it. */
+static s64 audit_read(const struct tunable *t, char *buffer, usize size)
+{
+    (void)t;
+    return (s64)format(buffer, size, "%lu\n", mm_audit());
+}
+
+TUNABLE(mm_audit, .name = "mm.audit", .help = "recount all frames: how many have wrong counts",
+        .read = audit_read);
+
+void audit_init(void)
+{
+    mutex_init(&audit_mutex, LOCK_AUDIT);
 }

@@ -8,3 +8,4 @@ struct mm;
 /* All spaces, one after the other, each with a reference that the next call puts; NULL begins and
  * ends. */
 struct mm *mm_next(struct mm *after);
+void audit_init(void);

@@ -195,4 +195,5 @@ void mm_init(void)
     mm_hooks = (struct mm_hooks){.create = mm_create, .fork = mm_fork, .get = mm_get, .put = mm_put};
     futex_key_hook = futex_key;
     object_init();
+    audit_init();
 }

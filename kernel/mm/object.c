@@ -166,8 +166,8 @@ struct frame *object_frame(struct object *object, u64 page, bool create, bool *b
     return frame;
 }
 
-/* The module's memory was reserved at start, so its frames have no count yet: one reference keeps
- * them from the allocator for ever, the other is the object's. */
+/* The module's memory was reserved at start, so its frames have no count yet: one reference, a
+ * pin, keeps them from the allocator for ever, the other is the object's. */
 struct object *object_create_boot(pa_t start, u64 bytes)
 {
     struct object *object = object_create(bytes, 0);
@@ -178,6 +178,7 @@ struct object *object_create_boot(pa_t start, u64 bytes)
         struct frame *frame = pfn_frame((pfn_t){pa_pfn(start).raw + page});
 
         atomic_store_explicit(&frame->refs, 2, memory_order_relaxed);
+        frame->pins = 1;
         if (!add_frame(object, page, frame))
             panic("no memory for a boot module's pages");
     }

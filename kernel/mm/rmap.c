@@ -59,7 +59,7 @@ static enum rmap_result visit_space(struct walk *walk, struct mm *mm)
 }
 
 /* The node after this one in the subtree below top; NULL = that was the last. */
-static struct lineage *next_node(const struct lineage *node, const struct lineage *top)
+static struct lineage *next_node(struct lineage *node, const struct lineage *top)
 {
     if (!list_empty(&node->children))
         return list_first_entry(&node->children, struct lineage, sibling);
