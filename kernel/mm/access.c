@@ -1,15 +1,15 @@
 /*
  * access.c: the memory of any space, for the kernel.
  *
- * A page is held by a reference taken under its table's lock while the entry allows the access; if it
- * does not, a fault is taken on the owner's behalf. Who reads keeps only the reference: the page may
- * be copied or unmapped meanwhile, and then the content is that of a moment ago. Who writes must write
- * to the page that the owner sees, so:
+ * A page is held by a reference taken under its table's lock while the entry allows the access; if
+ * it does not, a fault is taken on the owner's behalf. Who reads keeps only the reference: the page
+ * may be copied or unmapped meanwhile, and then the content is that of a moment ago. Who writes
+ * must write to the page that the owner sees, so:
  *
  *   - a page is held for writing only when its entry is writable: it is the owner's alone;
  *   - it is pinned: fork gives the child a copy, merging and reuse by others are refused;
- *   - its entry is marked dirty when the hold begins and when it ends, so that the scanner, which may
- *     have cleared the mark in between, hashes it again.
+ *   - its entry is marked dirty when the hold begins and when it ends, so that the scanner, which
+ *     may have cleared the mark in between, hashes it again.
  *
  * memory_copy holds at most one mm->lock at a time, so copies in both directions can't deadlock.
  */

@@ -2,13 +2,13 @@
  * audit.c: recounts every frame.
  *
  * All page tables and all objects are walked, and what they say of each frame is counted: mappings,
- * and whether an object holds it. Then every frame is compared: its maps must be the mappings found,
- * its references those plus one for an object plus its pins. The recount is kept in the frames
- * themselves (frame->audit: mappings found, times two, plus one for an object).
+ * and whether an object holds it. Then every frame is compared: its maps must be the mappings
+ * found, its references those plus one for an object plus its pins. The recount is kept in the
+ * frames themselves (frame->audit: mappings found, times two, plus one for an object).
  *
- * Nobody is stopped. If anything was allocated, freed, faulted or flushed meanwhile, which the event
- * counters tell, the picture is of no one moment and is thrown away; after some attempts the auditor
- * gives up and says so. One audit runs at a time.
+ * Nobody is stopped. If anything was allocated, freed, faulted or flushed meanwhile, which the
+ * event counters tell, the picture is of no one moment and is thrown away; after some attempts the
+ * auditor gives up and says so. One audit runs at a time.
  */
 #include "kernel/mm/audit.h"
 #include "arch/x86_64/arch.h"
@@ -32,8 +32,8 @@ static struct mutex audit_mutex;
 static u64 activity(void)
 {
     static const enum counter events[] = {
-        COUNT_pgfault,       COUNT_pgalloc,   COUNT_pgfree,           COUNT_fork,
-        COUNT_tlb_batch,     COUNT_ksm_merge, COUNT_tlb_reason_unmap, COUNT_tlb_reason_cow,
+        COUNT_pgfault,         COUNT_pgalloc,   COUNT_pgfree,           COUNT_fork,
+        COUNT_tlb_batch,       COUNT_ksm_merge, COUNT_tlb_reason_unmap, COUNT_tlb_reason_cow,
         COUNT_tlb_reason_merge};
     u64 sum = 0;
 
@@ -77,7 +77,8 @@ static void count_object(struct object *object)
     struct frame *frame;
 
     mutex_lock(&object->lock);
-    radix_for_each(frame, page, &object->frames, 0, ~0ul) frame->audit += 1;
+    radix_for_each(frame, page, &object->frames, 0, ~0ul)
+        frame->audit += 1;
     mutex_unlock(&object->lock);
 }
 

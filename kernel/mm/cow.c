@@ -5,15 +5,16 @@
  *   a page nobody else sees  reused: the entry becomes writable, nothing is copied
  *   any other                copied, and the copy takes its place
  *
- * cow_decide answers "does anybody else see it?" with the count rule (frame.h). It is asked with the
- * table locked, so our mapping stays and nobody can get a reference through it; if the one reference
- * is our mapping's (and those of pins, which are ours: a page is pinned for writing only when it is
- * exclusive, and stays so until unpinned), nobody can ever get one, and no lock on the frame is
- * needed. A mapping that another took away is counted out of maps before its TLB entries are gone,
- * and out of refs after: that is why maps alone proves nothing.
+ * cow_decide answers "does anybody else see it?" with the count rule (frame.h). It is asked with
+ * the table locked, so our mapping stays and nobody can get a reference through it; if the one
+ * reference is our mapping's (and those of pins, which are ours: a page is pinned for writing only
+ * when it is exclusive, and stays so until unpinned), nobody can ever get one, and no lock on the
+ * frame is needed. A mapping that another took away is counted out of maps before its TLB entries
+ * are gone, and out of refs after: that is why maps alone proves nothing.
  *
- * The copy: prepare it with a reference to the original; look again; clear the entry, flush the other
- * CPUs, set the new entry. No CPU can then read the old page after another has written to the new.
+ * The copy: prepare it with a reference to the original; look again; clear the entry, flush the
+ * other CPUs, set the new entry. No CPU can then read the old page after another has written to the
+ * new.
  */
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
@@ -94,7 +95,8 @@ static u32 cow_zero_page(struct fault *fault)
     return 0;
 }
 
-/* We hold a reference to `old` beside the mapping's; both are gone on return, if we did the copy. */
+/* We hold a reference to `old` beside the mapping's; both are gone on return, if we did the
+ * copy. */
 static u32 cow_copy(struct fault *fault, struct frame *old)
 {
     struct frame *copy = fault_new_frame(fault, 0);
@@ -165,5 +167,6 @@ static s64 policy_write(const struct tunable *t, const char *text, usize length)
     return -EINVAL;
 }
 
-TUNABLE(cow_policy, .name = "cow.policy", .help = "when a write reuses a page: exact count mapcount copy",
-        .read = policy_read, .write = policy_write);
+TUNABLE(cow_policy, .name = "cow.policy",
+        .help = "when a write reuses a page: exact count mapcount copy", .read = policy_read,
+        .write = policy_write);

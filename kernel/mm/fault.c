@@ -8,8 +8,8 @@
  *       there but read-only        fault_cow                cow.c
  *
  * Each of them has one shape: prepare (memory, content) without the table's lock; take it and look
- * again; commit, which can't fail. If the entry has changed meanwhile, another was faster: drop what
- * was prepared and let the access be tried again.
+ * again; commit, which can't fail. If the entry has changed meanwhile, another was faster: drop
+ * what was prepared and let the access be tried again.
  *
  * Locks: mm->lock for reading keeps VMAs and tables; the table's lock guards the entry.
  */

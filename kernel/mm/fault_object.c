@@ -5,8 +5,8 @@
  * private one takes a copy. object->lock is held from finding the frame to setting the entry, so
  * that truncation, which takes both away, comes before or after.
  *
- * A fault also maps the neighbours that are in memory already (mm.fault_around pages, aligned): text
- * is read in runs, and an entry costs far less than a fault.
+ * A fault also maps the neighbours that are in memory already (mm.fault_around pages, aligned):
+ * text is read in runs, and an entry costs far less than a fault.
  */
 #include "kernel/base/counter.h"
 #include "kernel/base/tunable.h"

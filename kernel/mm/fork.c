@@ -1,11 +1,12 @@
 /*
  * fork.c: the child's copy of a space.
  *
- * Private pages are shared copy-on-write: the parent's entry loses its right to write, the child gets
- * the same read-only entry, the frame one reference and one mapping more. A leaf table is done in one
- * loop under one hold of its lock, and the parent is flushed once, at the end. What a fault can bring
- * back is not copied: frames of objects, shared mappings. A page that a device may be writing to
- * (pinned) is copied at once, for the child, so that the parent keeps the frame that the device has.
+ * Private pages are shared copy-on-write: the parent's entry loses its right to write, the child
+ * gets the same read-only entry, the frame one reference and one mapping more. A leaf table is done
+ * in one loop under one hold of its lock, and the parent is flushed once, at the end. What a fault
+ * can bring back is not copied: frames of objects, shared mappings. A page that a device may be
+ * writing to (pinned) is copied at once, for the child, so that the parent keeps the frame that the
+ * device has.
  *
  * The child's own tables need no lock. Nobody can reach them: the rmap and the scanner need its
  * mm->lock, which is held for writing, and truncation is kept out by the lock of the object.
@@ -30,7 +31,8 @@
 struct fork_run {
     struct mm *child;
     struct vma *vma; /* the child's */
-    pte_t *to;       /* the child's leaf table at the run's start; NULL until something is there to copy */
+    /* the child's leaf table at the run's start; NULL until something is there to copy */
+    pte_t *to;
     struct kind_counts counts;
 };
 
@@ -52,7 +54,8 @@ static struct frame *fork_copy_page(struct fork_run *fork, const struct frame *p
 
 /* Makes the parent's entry the child's: read-only, like the parent's from now on. False = no
  * memory. */
-static bool fork_share(struct fork_run *fork, struct frame *frame, pte_t *from, va_t va, pte_t *entry)
+static bool fork_share(struct fork_run *fork, struct frame *frame, pte_t *from, va_t va,
+                       pte_t *entry)
 {
     fork->counts.of[frame_kind(frame)]++;
     if (unlikely(__atomic_load_n(&frame->pins, __ATOMIC_RELAXED) != 0)) {

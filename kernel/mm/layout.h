@@ -26,7 +26,8 @@ static inline u64 page_round(u64 bytes)
 /* --- range.c, free ranges --- */
 /* Nothing is mapped in [start, end), and no growing mapping too close above. Any lock. */
 bool vma_range_free(struct mm *mm, va_t start, va_t end);
-/* The range below `next` (NULL: everything above) has become free; searches must look there again. */
+/* The range below `next` (NULL: everything above) has become free; searches must look there
+ * again. */
 void vma_gap_opened(struct mm *mm, const struct vma *next);
 
 /* --- limits.c --- */
@@ -43,7 +44,8 @@ bool mm_may_lock(const struct mm *mm, u64 pages);
 bool memory_is_enough(u64 pages);
 
 /* --- mm.c --- */
-/* An empty space below parent in the lineage tree, with its lock held for writing. NULL = no memory. */
+/* An empty space below parent in the lineage tree, with its lock held for writing. NULL = no
+ * memory. */
 struct mm *mm_create_child(struct mm *parent);
 
 /* --- mmap.c --- */
@@ -63,5 +65,6 @@ struct vma *vma_isolate(struct vma *vma, va_t from, va_t to);
 s64 vma_change(struct vma *vma, va_t from, va_t to, u32 prot, u32 flags);
 
 /* --- populate.c: takes mm->lock for reading itself --- */
-/* Brings the pages of a range in, as accesses would. 0; -ENOMEM: a hole or no memory; -EFAULT: bad. */
+/* Brings the pages of a range in, as accesses would. 0; -ENOMEM: a hole or no memory; -EFAULT:
+ * bad. */
 s64 mm_populate(struct mm *mm, va_t start, va_t end);

@@ -6,9 +6,9 @@
  *               └─ less
  *
  * A node lives as long as anything refers to it: its space, a child, or a frame that it owns. When
- * the last goes the node leaves the tree and puts its parent. A node whose space has ended, that owns
- * no frame and has a single child, is of no use to a walk: the child takes its place, so that a chain
- * of forks whose parents exit (a daemon's life) does not grow for ever.
+ * the last goes the node leaves the tree and puts its parent. A node whose space has ended, that
+ * owns no frame and has a single child, is of no use to a walk: the child takes its place, so that
+ * a chain of forks whose parents exit (a daemon's life) does not grow for ever.
  *
  * Locks: the tree's lock guards parent, children and mm. The last reference is dropped without it
  * when there is no doubt that others remain.

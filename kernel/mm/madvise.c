@@ -15,9 +15,9 @@
 struct advice {
     /* What to do with one VMA's part of the range. */
     s64 (*apply)(struct vma *vma, va_t from, va_t to, const struct advice *advice);
-    bool exclusive;     /* needs mm->lock for writing */
-    u32 set, clear;     /* advise_flags */
-    u32 refuse;         /* EINVAL for a VMA with one of these flags */
+    bool exclusive;      /* needs mm->lock for writing */
+    u32 set, clear;      /* advise_flags */
+    u32 refuse;          /* EINVAL for a VMA with one of these flags */
     bool only_anonymous; /* EINVAL for a VMA with an object, or shared */
 };
 
@@ -56,7 +56,8 @@ static s64 advise_nothing(struct vma *vma, va_t from, va_t to, const struct advi
     return 0;
 }
 
-/* Also serves MADV_FREE: free memory is worth more than the chance that the page is wanted again. */
+/* Also serves MADV_FREE: free memory is worth more than the chance that the page is wanted
+ * again. */
 static s64 advise_drop(struct vma *vma, va_t from, va_t to, const struct advice *advice)
 {
     struct tlb_batch batch;

@@ -1,8 +1,8 @@
 /*
  * mlock.c: keeping pages in memory.
  *
- * A locked VMA is one whose pages are brought in at once (or as they are touched, ONFAULT) and stay.
- * Marking comes first and under the lock; bringing in afterwards, as page faults would.
+ * A locked VMA is one whose pages are brought in at once (or as they are touched, ONFAULT) and
+ * stay. Marking comes first and under the lock; bringing in afterwards, as page faults would.
  */
 #include "kernel/base/errno.h"
 #include "kernel/mm/layout.h"
@@ -31,10 +31,10 @@ static s64 lock_range(struct mm *mm, va_t start, va_t end, u32 flags)
     u64 pages = (end - start) >> PAGE_SHIFT;
 
     rwsem_write(&mm->lock);
-    s64 error = flags && !mm_may_lock(mm, pages) &&
-                        !mm_may_lock(mm, pages - locked_pages(mm, start, end))
-                    ? -ENOMEM
-                    : range_visit(mm, start, end, true, lock_part, &flags);
+    s64 error =
+        flags && !mm_may_lock(mm, pages) && !mm_may_lock(mm, pages - locked_pages(mm, start, end))
+            ? -ENOMEM
+            : range_visit(mm, start, end, true, lock_part, &flags);
     rwsem_write_done(&mm->lock);
     return error;
 }

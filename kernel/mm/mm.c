@@ -1,9 +1,9 @@
 /*
  * mm.c: address spaces come and go.
  *
- * A space ends in an order that makes each step safe: the scanner lets go; the rmap finds it no more;
- * every CPU that still holds its tables lets go; and then nobody is left to see its pages, so they are
- * dropped without a flush (the mask of CPUs is empty), and the tables after them.
+ * A space ends in an order that makes each step safe: the scanner lets go; the rmap finds it no
+ * more; every CPU that still holds its tables lets go; and then nobody is left to see its pages, so
+ * they are dropped without a flush (the mask of CPUs is empty), and the tables after them.
  *
  * All spaces are on a list, for the auditor.
  */
@@ -192,7 +192,8 @@ void mm_init(void)
     frame_release_hook = frame_released;
     shootdown_hook = tlb_answer;
     sched_switch_mm_hook = tlb_switch_mm;
-    mm_hooks = (struct mm_hooks){.create = mm_create, .fork = mm_fork, .get = mm_get, .put = mm_put};
+    mm_hooks =
+        (struct mm_hooks){.create = mm_create, .fork = mm_fork, .get = mm_get, .put = mm_put};
     futex_key_hook = futex_key;
     object_init();
     audit_init();

@@ -51,7 +51,8 @@ struct vma {
     u32 prot;                /* PROT_* */
     u32 max_prot;            /* what mprotect may grant */
     u32 flags;               /* VMA_* */
-    u64 pgoff;               /* lineage index of start: start / PAGE_SIZE when made, kept by mremap */
+    /* lineage index of start: start / PAGE_SIZE when made, kept by mremap */
+    u64 pgoff;
     struct object *object;   /* NULL = anonymous private; a reference */
     u64 offset;              /* page in the object at start */
     struct list object_link; /* in object->vmas, guarded by object->lock */
@@ -95,19 +96,22 @@ struct mm {
     u64 gap_len;
     bool merge_any;          /* PR_SET_MEMORY_MERGE */
     u32 lock_future;         /* VMA_LOCKED, VMA_LOCKONFAULT: what MCL_FUTURE adds to new mappings */
-    u64 limit_memlock, limit_space, limit_stack, limit_data; /* bytes; copied from the task's settings */
+    /* bytes; copied from the task's settings */
+    u64 limit_memlock, limit_space, limit_stack, limit_data;
 
     struct lineage *lineage; /* our node: owner of the anonymous frames first touched here */
     u32 merge_domain;
 
-    _Atomic u64 rss_anon, rss_object, rss_merged, swapped; /* pages mapped, by kind of frame; merged is not in anon */
+    /* pages mapped, by kind of frame; merged is not in anon */
+    _Atomic u64 rss_anon, rss_object, rss_merged, swapped;
     _Atomic u64 minor_faults, major_faults, cow_faults;
     _Atomic u64 peak_rss;    /* as of the last unmapping; mm_peak_rss tells the present one */
 
     _Atomic u64 tlb_generation; /* counts changes that need a flush */
     _Atomic cpumask_t tlb_cpus; /* CPUs that may hold translations */
 
-    struct ksm_mm *ksm;      /* the scanner's record; NULL = not registered. Guarded by the ksm lock */
+    /* the scanner's record; NULL = not registered. Guarded by the ksm lock */
+    struct ksm_mm *ksm;
 };
 
 struct mm *mm_create(void); /* empty; NULL = no memory */
@@ -131,8 +135,8 @@ struct vma *vma_find_index(struct mm *mm, u64 index, va_t *va, struct vma *after
 s64 vma_split(struct vma *vma, va_t va);
 /* Merges with neighbours where everything fits; returns the VMA that remains. */
 struct vma *vma_merge_neighbours(struct vma *vma);
-/* Not in the space yet: to be filled in and inserted, or given to vma_free. NULL = no memory, or too
- * many. */
+/* Not in the space yet: to be filled in and inserted, or given to vma_free. NULL = no memory, or
+ * too many. */
 struct vma *vma_create(struct mm *mm, va_t start, va_t end);
 void vma_free(struct vma *vma);
 /* The same, with everything but the range copied from another. */
@@ -144,7 +148,8 @@ void vma_remove(struct vma *vma); /* out of all that, and freed */
 /* Moves a boundary outwards or inwards; what was mapped there is the caller's business. */
 void vma_resize(struct vma *vma, va_t start, va_t end);
 void vma_set(struct vma *vma, u32 prot, u32 flags);
-/* A free range of len bytes, the highest below the mmap ceiling, or at hint if that is free; 0 = none. */
+/* A free range of len bytes, the highest below the mmap ceiling, or at hint if that is free; 0 =
+ * none. */
 va_t vma_find_gap(struct mm *mm, u64 len, va_t hint);
 
 /* --- layout calls (mmap.c, mremap.c, mprotect.c, madvise.c, mlock.c): Linux's results. Take
@@ -173,8 +178,9 @@ s64 mm_pagemap(struct mm *mm, va_t addr, u64 pages, u64 *user_buffer);
 
 /* --- taking PTEs away (zap.c) --- */
 struct tlb_batch;
-/* Drops every mapping and entry in [start, end) of the VMA; frames go to the batch, which is flushed
- * when full. mm->lock read (DONTNEED) or write, or object->lock for a mapping of that object. */
+/* Drops every mapping and entry in [start, end) of the VMA; frames go to the batch, which is
+ * flushed when full. mm->lock read (DONTNEED) or write, or object->lock for a mapping of that
+ * object. */
 void zap_range(struct vma *vma, va_t start, va_t end, struct tlb_batch *batch);
 /* The accounting of one mapping: frame->maps, rss by kind, merged mappings. map takes no reference,
  * unmap drops none. The leaf table's lock is held. */
@@ -206,7 +212,8 @@ struct memory_side {
 s64 memory_copy(struct memory_side *to, struct memory_side *from, u64 len);
 
 /* Recounts maps and references of every frame against all page tables and objects. Returns how many
- * frames are wrong, each logged; waits for a quiet moment, and counts what never was quiet as right. */
+ * frames are wrong, each logged; waits for a quiet moment, and counts what never was quiet as
+ * right. */
 u64 mm_audit(void);
 
 void mm_init(void);

@@ -1,9 +1,9 @@
 /*
  * mmap.c: mapping and unmapping.
  *
- * Mapping goes in three steps: check everything and find a place (nothing has changed), make room if
- * the place is fixed, then insert. What can fail for want of memory is prepared before room is made,
- * so that a failed call leaves the old mappings as they were.
+ * Mapping goes in three steps: check everything and find a place (nothing has changed), make room
+ * if the place is fixed, then insert. What can fail for want of memory is prepared before room is
+ * made, so that a failed call leaves the old mappings as they were.
  *
  * Unmapping: split at both ends, take the PTEs away, take the VMAs out, take out the tables that
  * nothing uses any more, flush once, and only then are frames and tables free.
@@ -29,7 +29,8 @@ static void release_table(struct frame *table, void *context)
 static void unlink_tables(struct mm *mm, va_t start, va_t end, struct tlb_batch *batch)
 {
     struct vma *next = vma_find(mm, start);
-    struct vma *prev = next ? vma_prev(next) : rb_entry_or_null(rb_last(&mm->vmas), struct vma, node);
+    struct vma *prev =
+        next ? vma_prev(next) : rb_entry_or_null(rb_last(&mm->vmas), struct vma, node);
     va_t from = ALIGN_DOWN(start, PT_LEAF_SPAN), to = ALIGN_UP(end, PT_LEAF_SPAN);
 
     /* Only the outermost tables can be shared with a neighbour; those further away are not ours. */
@@ -120,7 +121,8 @@ static s64 check_type(const struct map_request *request)
         return 0;
     if (request->object->physical && !shared)
         return -EINVAL;
-    return shared && request->max_prot && (request->prot & ~request->max_prot & PROT_ALL) ? -EACCES : 0;
+    return shared && request->max_prot && (request->prot & ~request->max_prot & PROT_ALL) ? -EACCES
+                                                                                          : 0;
 }
 
 /* There are no huge pages: the size asked for is unknown, or its pool is empty. */
@@ -130,7 +132,8 @@ static s64 check_huge(const struct map_request *request)
 
     if (!(request->flags & MAP_HUGETLB))
         return 0;
-    return (request->flags & MAP_ANONYMOUS) && (size == 0 || size == 21 || size == 30) ? -ENOMEM : -EINVAL;
+    return (request->flags & MAP_ANONYMOUS) && (size == 0 || size == 21 || size == 30) ? -ENOMEM
+                                                                                       : -EINVAL;
 }
 
 static s64 check_request(struct plan *plan)
@@ -187,8 +190,8 @@ static s64 find_place(struct mm *mm, struct plan *plan)
     va_t hint = request->addr & PAGE_MASK;
     if (hint && hint < MMAP_MIN_ADDRESS)
         hint = MMAP_MIN_ADDRESS;
-    plan->addr = (request->flags & MAP_32BIT) ? place_low(mm, plan->len)
-                                              : vma_find_gap(mm, plan->len, hint);
+    plan->addr =
+        (request->flags & MAP_32BIT) ? place_low(mm, plan->len) : vma_find_gap(mm, plan->len, hint);
     return plan->addr ? 0 : -ENOMEM;
 }
 

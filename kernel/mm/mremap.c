@@ -1,13 +1,13 @@
 /*
  * mremap.c: resizing and moving mappings.
  *
- * Shrinking is an unmap. Growing in place moves the VMA's end. Otherwise the mapping moves: a second
- * VMA is made at the new place with the same lineage index, so that the rmap finds the frames there;
- * every table that the new place needs is allocated; then the entries are carried over, which can't
- * fail; then the old VMA goes, or with MREMAP_DONTUNMAP stays, empty.
+ * Shrinking is an unmap. Growing in place moves the VMA's end. Otherwise the mapping moves: a
+ * second VMA is made at the new place with the same lineage index, so that the rmap finds the
+ * frames there; every table that the new place needs is allocated; then the entries are carried
+ * over, which can't fail; then the old VMA goes, or with MREMAP_DONTUNMAP stays, empty.
  *
- * While entries move, mm->lock is held for writing and so nobody looks for them but truncation, which
- * is kept out by object->lock.
+ * While entries move, mm->lock is held for writing and so nobody looks for them but truncation,
+ * which is kept out by object->lock.
  */
 #include "kernel/base/errno.h"
 #include "kernel/mm/ksm.h"
@@ -87,12 +87,14 @@ static void settle_index(struct vma *vma)
 
 static struct vma *prepare_target(const struct remap *remap, const struct vma *vma)
 {
-    struct vma *target = vma_copy(remap->mm, vma, remap->new_addr, remap->new_addr + remap->new_len);
+    struct vma *target =
+        vma_copy(remap->mm, vma, remap->new_addr, remap->new_addr + remap->new_len);
 
     if (!target)
         return NULL;
     target->offset = vma_object_page(vma, remap->addr);
-    target->pgoff = vma_is_private(vma) ? vma_index(vma, remap->addr) : remap->new_addr >> PAGE_SHIFT;
+    target->pgoff =
+        vma_is_private(vma) ? vma_index(vma, remap->addr) : remap->new_addr >> PAGE_SHIFT;
     return target;
 }
 
@@ -109,7 +111,8 @@ static void release_old(const struct remap *remap)
     struct mm *mm = remap->mm;
 
     if (!(remap->flags & MREMAP_DONTUNMAP)) {
-        layout_unmap(mm, remap->addr, remap->addr + remap->old_len); /* it was isolated: can't fail */
+        /* it was isolated: can't fail */
+        layout_unmap(mm, remap->addr, remap->addr + remap->old_len);
         return;
     }
     struct vma *old = vma_at(mm, remap->addr);
@@ -173,7 +176,8 @@ static s64 move_vma(struct remap *remap, struct vma *vma)
 /* Whether the part may become new_len long: 0 or the error. */
 static s64 check_resize(const struct remap *remap, const struct vma *vma)
 {
-    u64 more = remap->new_len > remap->old_len ? (remap->new_len - remap->old_len) >> PAGE_SHIFT : 0;
+    u64 more =
+        remap->new_len > remap->old_len ? (remap->new_len - remap->old_len) >> PAGE_SHIFT : 0;
 
     if (remap->old_len == 0 && !(vma->flags & VMA_SHARED))
         return -EINVAL;
@@ -199,7 +203,8 @@ static s64 remap_to(struct remap *remap)
     if (!IS_ALIGNED(remap->new_addr, PAGE_SIZE) || remap->new_len > USER_END ||
         remap->new_addr > USER_END - remap->new_len)
         return -EINVAL;
-    if (remap->addr + remap->old_len > remap->new_addr && remap->new_addr + remap->new_len > remap->addr)
+    if (remap->addr + remap->old_len > remap->new_addr &&
+        remap->new_addr + remap->new_len > remap->addr)
         return -EINVAL;
     if (fixed && layout_unmap(mm, remap->new_addr, remap->new_addr + remap->new_len))
         return -ENOMEM;

@@ -1,13 +1,13 @@
 /*
  * object.c: memory objects.
  *
- * An object holds one reference to each of its frames; mappings and copies under way hold others. Its
- * frames are found by page number in a radix tree. Truncation sets the size first, so that no fault
- * brings a page back, then takes the mappings away through the list of VMAs, flushes, and lets the
- * frames go.
+ * An object holds one reference to each of its frames; mappings and copies under way hold others.
+ * Its frames are found by page number in a radix tree. Truncation sets the size first, so that no
+ * fault brings a page back, then takes the mappings away through the list of VMAs, flushes, and
+ * lets the frames go.
  *
- * Locks: object->lock guards everything but refs. Truncation reaches page tables by it alone, without
- * mm->lock: a VMA leaves the list before its tables may go (mmap.c).
+ * Locks: object->lock guards everything but refs. Truncation reaches page tables by it alone,
+ * without mm->lock: a VMA leaves the list before its tables may go (mmap.c).
  */
 #include "kernel/mm/object.h"
 #include "kernel/base/errno.h"
@@ -156,8 +156,8 @@ struct frame *object_frame(struct object *object, u64 page, bool create, bool *b
     bool outside;
 
     mutex_lock(&object->lock);
-    struct frame *frame = create ? object_find_or_create(object, page, &outside)
-                                 : object_find(object, page);
+    struct frame *frame =
+        create ? object_find_or_create(object, page, &outside) : object_find(object, page);
     if (frame)
         frame_get(frame);
     if (beyond)
@@ -189,7 +189,8 @@ struct object *object_create_boot(pa_t start, u64 bytes)
 
 /* --- taking pages away --- */
 
-/* Takes every mapping of pages [first, end) away; private copies only when the pages cease to be. */
+/* Takes every mapping of pages [first, end) away; private copies only when the pages cease to
+ * be. */
 static void unmap_pages(struct object *object, u64 first, u64 end, bool private_too)
 {
     struct tlb_batch batch;

@@ -1,10 +1,10 @@
 /*
  * range.c: free ranges, and calls over ranges that cover several VMAs.
  *
- * A search for free space goes down from the ceiling and takes the highest gap that is large enough.
- * So that many mappings made one after the other do not each walk over all before them, the space
- * remembers how far down nothing of that size is free (gap_top, gap_len); what is unmapped moves the
- * mark up again.
+ * A search for free space goes down from the ceiling and takes the highest gap that is large
+ * enough. So that many mappings made one after the other do not each walk over all before them, the
+ * space remembers how far down nothing of that size is free (gap_top, gap_len); what is unmapped
+ * moves the mark up again.
  *
  * Locks: mm->lock for writing; range_visit and vma_range_free are content with reading.
  */

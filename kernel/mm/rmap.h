@@ -3,8 +3,8 @@
  *
  * fork makes a child's node below its parent's. An anonymous frame records the node of the space
  * that first touched it and its page index; it can be mapped only in that node's subtree, at the
- * addresses whose VMA holds that index. A node outlives its mm while it has children or owns frames,
- * so a frame's owner is always valid.
+ * addresses whose VMA holds that index. A node outlives its mm while it has children or owns
+ * frames, so a frame's owner is always valid.
  *
  * One lock for each tree guards its shape and node->mm. A walk holds it, and takes each mm->lock by
  * trylock for reading: if one is busy the walk is incomplete and says so; whoever asked must then

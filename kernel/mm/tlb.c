@@ -1,10 +1,10 @@
 /*
  * tlb.c: who may hold which translation, and how they are made to forget.
  *
- * An mm has a generation, which counts the changes that need a flush, and a mask of the CPUs that may
- * hold translations of it. A CPU has the space in its CR3 and the generation up to which it has
- * flushed. A CPU that idles or runs a kernel thread keeps its space, marked lazy: it touches no user
- * address, so it needs no IPI, and compares generations when it comes back.
+ * An mm has a generation, which counts the changes that need a flush, and a mask of the CPUs that
+ * may hold translations of it. A CPU has the space in its CR3 and the generation up to which it has
+ * flushed. A CPU that idles or runs a kernel thread keeps its space, marked lazy: it touches no
+ * user address, so it needs no IPI, and compares generations when it comes back.
  *
  *   initiator                          CPU that comes to the space      CPU that comes back lazily
  *   1 change the entries               1 set its bit in the mask        1 lazy = false
@@ -12,15 +12,17 @@
  *   3 read the mask, and lazy flags    3 load CR3 (flushes)             3 flush if it has moved
  *   4 ask those CPUs, wait
  *
- * Each column's steps are in that order for all to see (locked instructions). So either the initiator
- * sees the bit set, or lazy false, and asks; or the CPU's step 3 comes after the initiator's step 1.
+ * Each column's steps are in that order for all to see (locked instructions). So either the
+ * initiator sees the bit set, or lazy false, and asks; or the CPU's step 3 comes after the
+ * initiator's step 1.
  *
- * Asking. Each CPU has one request at a time, which all it asks read, and an inbox of one bit for each
- * CPU that asks. The initiator fills its request, sets its bit in the inboxes, interrupts those whose
- * inbox was empty (the others have an interrupt under way, or are looking right now), and spins until
- * every bit of `pending` is cleared. A CPU answers in the interrupt handler and in every spin loop
- * (spin_wait), so two initiators, or an initiator and one that waits with interrupts off for a lock it
- * holds, don't wait for each other. A request is not touched by its owner until all have answered.
+ * Asking. Each CPU has one request at a time, which all it asks read, and an inbox of one bit for
+ * each CPU that asks. The initiator fills its request, sets its bit in the inboxes, interrupts
+ * those whose inbox was empty (the others have an interrupt under way, or are looking right now),
+ * and spins until every bit of `pending` is cleared. A CPU answers in the interrupt handler and in
+ * every spin loop (spin_wait), so two initiators, or an initiator and one that waits with
+ * interrupts off for a lock it holds, don't wait for each other. A request is not touched by its
+ * owner until all have answered.
  *
  * Locks: none; cpu->tlb is changed by its own CPU with interrupts off only.
  */

@@ -8,8 +8,8 @@
  *
  *   rule: no frame is reused before every CPU that could hold a translation to it has flushed.
  *
- * A flush must not be called with interrupts off, nor under a spinlock that is taken with interrupts
- * off.
+ * A flush must not be called with interrupts off, nor under a spinlock that is taken with
+ * interrupts off.
  */
 #pragma once
 

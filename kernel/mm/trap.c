@@ -1,9 +1,9 @@
 /*
  * trap.c: from the processor's page fault to mm_fault.
  *
- * A fault from user mode that can't be resolved is a message to the task's system server, which makes
- * a signal of it. One from the kernel's own access to user memory ends that access: the call returns
- * EFAULT.
+ * A fault from user mode that can't be resolved is a message to the task's system server, which
+ * makes a signal of it. One from the kernel's own access to user memory ends that access: the call
+ * returns EFAULT.
  */
 #include "arch/x86_64/arch.h"
 #include "kernel/base/counter.h"

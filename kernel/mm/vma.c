@@ -6,8 +6,8 @@
  *          <- gap ->         ^ no gap: merged, if the two are alike
  *
  * Invariants: VMAs do not overlap; two neighbours that touch and agree in everything are one; the
- * page figures of the space are the sums over its VMAs; a private VMA whose lineage index is not its
- * address is on mm->moved.
+ * page figures of the space are the sums over its VMAs; a private VMA whose lineage index is not
+ * its address is on mm->moved.
  *
  * Locks: everything that changes here needs mm->lock for writing. A VMA that maps an object is also
  * reached through the object, by truncation, which holds object->lock only: its range and offset

@@ -1,18 +1,18 @@
 /*
  * zap.c: taking mappings away, and the accounting of mappings.
  *
- * A run of entries of one leaf table is cleared under its lock in one tight loop; what it mapped goes
- * into the batch (the mapping's reference with it), and the figures of the space are changed once for
- * the run. Nothing is freed here: the batch does that after its flush.
+ * A run of entries of one leaf table is cleared under its lock in one tight loop; what it mapped
+ * goes into the batch (the mapping's reference with it), and the figures of the space are changed
+ * once for the run. Nothing is freed here: the batch does that after its flush.
  *
  * Locks: mm->lock, or the lock of the object that the VMA maps, keeps the tables.
  */
+#include "kernel/mm/zap.h"
 #include "kernel/base/log.h"
 #include "kernel/mm/fault.h"
 #include "kernel/mm/ksm.h"
 #include "kernel/mm/tlb.h"
 #include "kernel/mm/walk.h"
-#include "kernel/mm/zap.h"
 
 /* --- one mapping --- */
 

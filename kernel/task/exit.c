@@ -1,12 +1,14 @@
 /*
  * exit.c: the futexes of a thread that ends.
  *
- * The C library keeps a list, in user memory, of the robust mutexes a thread holds; set_robust_list told its address:
+ * The C library keeps a list, in user memory, of the robust mutexes a thread holds; set_robust_list
+ * told its address:
  *
  *     head: first | offset | pending        first, next: address of the next entry, with bit 0 for PI
  *     entry: next                           entry + offset: the futex word, its owner's tid in the low 30 bits
  *
- * All of it may be wrong, unmapped or a circle: every read is checked and the walk is bounded. What is wrong ends the walk.
+ * All of it may be wrong, unmapped or a circle: every read is checked and the walk is bounded. What
+ * is wrong ends the walk.
  */
 #include "kernel/task/exit.h"
 #include "arch/x86_64/arch.h"

@@ -5,5 +5,6 @@
 
 struct thread;
 
-/* Robust futexes it still holds are marked and passed on; its clear_tid word is cleared and woken. The current thread. */
+/* Robust futexes it still holds are marked and passed on; its clear_tid word is cleared and woken.
+ * The current thread. */
 void exit_release_futexes(struct thread *self);

@@ -3,11 +3,12 @@
  *
  *     bucket[hash of key] ── waiter ── waiter ── ...     each on its thread's stack
  *
- * A waiter is put into its bucket before the word is read. The waker changes the word before it looks into the bucket. Both take
- * the bucket's lock in between, so either the waiter reads the new value or the waker finds the waiter. Reading may
- * fault and sleep; who is woken meanwhile is only marked. Once the value was right the waiter prepares to sleep
- * under the lock and says so (`asleep`), and from then on the waker wakes it, under the lock too, so that a wake never
- * reaches a later sleep.
+ * A waiter is put into its bucket before the word is read. The waker changes the word before it
+ * looks into the bucket. Both take the bucket's lock in between, so either the waiter reads the new
+ * value or the waker finds the waiter. Reading may fault and sleep; who is woken meanwhile is only
+ * marked. Once the value was right the waiter prepares to sleep under the lock and says so
+ * (`asleep`), and from then on the waker wakes it, under the lock too, so that a wake never reaches
+ * a later sleep.
  */
 #include "kernel/task/futex.h"
 #include "arch/x86_64/arch.h"
@@ -82,7 +83,8 @@ static void enqueue(struct waiter *waiter)
     spin_unlock(&waiter->bucket->lock);
 }
 
-/* Out of the list, if it still is in one: then `status` is how the wait ended. A wake that came first wins. */
+/* Out of the list, if it still is in one: then `status` is how the wait ended. A wake that came
+ * first wins. */
 static s64 dequeue(struct waiter *waiter, s64 status)
 {
     struct bucket *bucket = lock_bucket_of(waiter);
@@ -129,8 +131,8 @@ s64 futex_wait(u64 address, bool private, u32 value, u32 bits, u64 deadline)
 
 /* --- waking --- */
 
-/* The bucket is locked. After `woken` is set a waiter that is not asleep may leave; one that is asleep leaves
- * only after our unlock, since dequeue takes the lock. */
+/* The bucket is locked. After `woken` is set a waiter that is not asleep may leave; one that is
+ * asleep leaves only after our unlock, since dequeue takes the lock. */
 static void wake(struct waiter *waiter)
 {
     list_remove(&waiter->link);
@@ -282,7 +284,7 @@ static s64 op_change_word(u64 address, u32 operation, u32 *old)
         if (new < 0)
             return new;
         *old = seen;
-        status = arch_cas_user_u32((u32 *)address, *old, (u32)new, &seen);
+        status = arch_cas_user_u32((u32 *)address, *old, (u32) new, &seen);
         if (seen == *old)
             break;
     }

@@ -1,8 +1,9 @@
 /*
  * handle.c: the table of names in each task.
  *
- * Under the table's lock an entry holds a reference to its object, so whoever finds it there may take another one. What
- * may sleep (dropping the last reference) happens after the lock is gone. IPC's fast path reads entries itself (ipc.c).
+ * Under the table's lock an entry holds a reference to its object, so whoever finds it there may
+ * take another one. What may sleep (dropping the last reference) happens after the lock is gone.
+ * IPC's fast path reads entries itself (ipc.c).
  */
 #include "kernel/task/handle.h"
 #include "kernel/base/errno.h"
@@ -60,7 +61,8 @@ void handle_table_init(struct handle_table *table)
     spin_init(&table->lock, "handle table", LOCK_HANDLES);
 }
 
-/* Twice the size; the entries stay where they are in order. Returns what is to be freed. The lock is held. */
+/* Twice the size; the entries stay where they are in order. Returns what is to be freed. The lock
+ * is held. */
 static bool grow(struct handle_table *table, u32 needed, struct handle_entry **old)
 {
     u32 size = MAX(table->size * 2, (u32)TABLE_FIRST_SIZE);

@@ -1,8 +1,9 @@
 /*
  * handle.h: names of kernel objects in a task, with rights.
  *
- * A task's table is an array indexed by handle; entry 0 is never used, and MG_HANDLE_SELF is not in the table but
- * understood by lookup, so that a task holds no reference to itself. New handles get the lowest free number.
+ * A task's table is an array indexed by handle; entry 0 is never used, and MG_HANDLE_SELF is not in
+ * the table but understood by lookup, so that a task holds no reference to itself. New handles get
+ * the lowest free number.
  */
 #pragma once
 
@@ -62,9 +63,9 @@ struct handle_table {
 void handle_table_init(struct handle_table *table);
 void handle_table_close(struct handle_table *table); /* drops every object; may sleep */
 
-/* Puts ref (its reference moves into the table, on failure it is dropped) under a new number, or under `wanted`
- * when not 0. Returns the handle. -ENOMEM, -EMFILE, -EEXIST (wanted is taken), -ESRCH (the task has
- * ended). May sleep. */
+/* Puts ref (its reference moves into the table, on failure it is dropped) under a new number, or
+ * under `wanted` when not 0. Returns the handle. -ENOMEM, -EMFILE, -EEXIST (wanted is taken),
+ * -ESRCH (the task has ended). May sleep. */
 s64 handle_install(struct task *task, struct handle_ref *ref, mg_handle wanted);
 /* Looks up, checks type (HANDLE_FREE = any) and rights, takes a reference: 0, -EBADF, -EACCES. */
 s64 handle_lookup(struct task *task, mg_handle handle, enum handle_type type, u32 rights,

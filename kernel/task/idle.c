@@ -1,8 +1,8 @@
 /*
  * idle.c: the scheduler's start on each CPU, and what a CPU does when there is nothing to do.
  *
- * An idle CPU has no tick. It says that it is idle, looks once more, and halts with interrupts on; a waker that fills its
- * queue afterwards sees the mark and sends an interrupt.
+ * An idle CPU has no tick. It says that it is idle, looks once more, and halts with interrupts on;
+ * a waker that fills its queue afterwards sees the mark and sends an interrupt.
  */
 #include "kernel/base/log.h"
 #include "kernel/task/futex.h"
@@ -54,8 +54,8 @@ void sched_init(void)
     thread_start_reaper();
 }
 
-/* The boot CPU comes here as the thread that started the kernel and is no longer needed; the others as nothing yet, and
- * become their idle thread. */
+/* The boot CPU comes here as the thread that started the kernel and is no longer needed; the others
+ * as nothing yet, and become their idle thread. */
 void cpu_main(void)
 {
     struct cpu *cpu = this_cpu();

@@ -1,7 +1,8 @@
 /*
  * ipc.c: calls, receives and replies.
  *
- * A message is copied once, from the registers of one thread to those of the other: both lie at the top of their kernel stacks.
+ * A message is copied once, from the registers of one thread to those of the other: both lie at the
+ * top of their kernel stacks.
  *
  *     caller                                           receiver
  *     IDLE ─▶ CALLING ── a receiver takes it ─▶        RECEIVING ─▶ IDLE, with the message
@@ -9,18 +10,21 @@
  *       └── a receiver waits ──▶ AWAITING_REPLY ─▶ IDLE, with the reply
  *
  * Who may touch a sleeping thread's registers and state:
- *   - CALLING, RECEIVING: who holds the port's lock and takes it out of the queue. A thread that wakes up for another reason
- *     takes the lock and looks whether it is still queued. ipc.port may be dead and even another port by then; ports stay
- *     ports, and the state says that it is not queued.
- *   - AWAITING_REPLY: who changes ipc.awaiting from the token to 0 by compare-and-swap. The token names one call of one
- *     thread, so a stale one never fits; ipc.server does not change while awaiting holds the token. The winner writes the
- *     registers, claims the sleeper, then changes the state; a caller that loses its own token to him waits for the state.
- * In both cases the waker's claim comes before the step that lets a thread that is awake go on (the unlock, the state), so it
- * never hits a later sleep of the same thread.
+ *   - CALLING, RECEIVING: who holds the port's lock and takes it out of the queue. A thread that
+ *     wakes up for another reason takes the lock and looks whether it is still queued. ipc.port may
+ *     be dead and even another port by then; ports stay ports, and the state says that it is not
+ *     queued.
+ *   - AWAITING_REPLY: who changes ipc.awaiting from the token to 0 by compare-and-swap. The token
+ *     names one call of one thread, so a stale one never fits; ipc.server does not change while
+ *     awaiting holds the token. The winner writes the registers, claims the sleeper, then changes
+ *     the state; a caller that loses its own token to him waits for the state. In both cases the
+ *     waker's claim comes before the step that lets a thread that is awake go on (the unlock, the
+ *     state), so it never hits a later sleep of the same thread.
  *
- * The fast path, both ways: no reference is counted (a lock that is taken under the handle table's lock pins the port), no
- * queue of the scheduler is touched and no clock is read; the CPU goes straight to the other thread. Interrupts are off
- * from the first look at the port to the switch, and on again in the thread that was switched to when it leaves.
+ * The fast path, both ways: no reference is counted (a lock that is taken under the handle table's
+ * lock pins the port), no queue of the scheduler is touched and no clock is read; the CPU goes
+ * straight to the other thread. Interrupts are off from the first look at the port to the switch,
+ * and on again in the thread that was switched to when it leaves.
  */
 #include "kernel/task/ipc.h"
 #include "kernel/base/counter.h"
@@ -32,9 +36,10 @@
 /* --- finding the port --- */
 
 /*
- * Locks the port that a handle of the task names; NULL: there is none with this right. Interrupts are off. While the table
- * is locked the entry holds a reference, and who drops the last one takes port->lock before: so once we
- * hold that lock the port stays until we let go, or break our sleep in it.
+ * Locks the port that a handle of the task names; NULL: there is none with this right. Interrupts
+ * are off. While the table is locked the entry holds a reference, and who drops the last one takes
+ * port->lock before: so once we hold that lock the port stays until we let go, or break our sleep
+ * in it.
  */
 static always_inline struct port *lock_port(struct task *task, u64 handle, u32 right, u64 *cookie)
 {
@@ -145,8 +150,9 @@ static void write_fault(struct trap_frame *to, const struct thread *caller)
     to->rbx = 0;
 }
 
-/* The receiver gets the caller's message, the caller a new token. Both are asleep or about to be, and ours: the port is
- * locked. Publishing the token is the last step: from then on the reply may come. */
+/* The receiver gets the caller's message, the caller a new token. Both are asleep or about to be,
+ * and ours: the port is locked. Publishing the token is the last step: from then on the reply may
+ * come. */
 static always_inline void take_call(struct thread *caller, u64 cookie, struct thread *receiver)
 {
     struct trap_frame *to = receiver->ipc.frame;
@@ -205,7 +211,8 @@ static always_inline struct thread *write_reply(struct thread *caller, struct th
 
 /* --- calling --- */
 
-/* Takes a caller that was woken by work out of the port's queue. False: a receiver had taken its call. */
+/* Takes a caller that was woken by work out of the port's queue. False: a receiver had taken its
+ * call. */
 static bool leave_callers(struct thread *self)
 {
     struct port *port = self->ipc.port;
@@ -254,7 +261,8 @@ static void await_reply(struct thread *self)
         wait_for_writer(self);
 }
 
-/* The sleep of a call ended otherwise than by the reply, or was not entered. 0 if the reply is there after all. */
+/* The sleep of a call ended otherwise than by the reply, or was not entered. 0 if the reply is
+ * there after all. */
 static noinline_fn s64 call_interrupted(struct thread *self)
 {
     irq_enable();
@@ -275,8 +283,8 @@ static noinline_fn s64 call_interrupted(struct thread *self)
     }
 }
 
-/* Nobody waits at the port, which is locked: gets into the queue and sleeps. Messages of the kernel's own may be taken back
- * when the thread is to be suspended. */
+/* Nobody waits at the port, which is locked: gets into the queue and sleeps. Messages of the
+ * kernel's own may be taken back when the thread is to be suspended. */
 static noinline_fn s64 call_queue(struct thread *self, struct port *port, u64 cookie)
 {
     u32 mask = self->ipc.kind == IPC_MESSAGE ? WORK_KILL : WORK_KILL | WORK_SUSPEND;
@@ -324,8 +332,8 @@ static always_inline bool prepare_call(struct thread *self)
 {
     irq_disable();
     atomic_exchange(&self->state, THREAD_BLOCKED_FOR(WORK_KILL));
-    return likely(!(atomic_load_explicit(&self->work, memory_order_relaxed) &
-                    (WORK_KILL | WORK_SUSPEND)));
+    return likely(
+        !(atomic_load_explicit(&self->work, memory_order_relaxed) & (WORK_KILL | WORK_SUSPEND)));
 }
 
 s64 ipc_call(struct trap_frame *frame)
@@ -423,7 +431,8 @@ static noinline_fn s64 recv_interrupted(struct thread *self)
     return state == IPC_RECEIVING ? -EINTR : state == IPC_BROKEN ? -EPIPE : 0;
 }
 
-/* A receive that does not sleep, though it is prepared to: something waits at the port, which is locked, or there is none. */
+/* A receive that does not sleep, though it is prepared to: something waits at the port, which is
+ * locked, or there is none. */
 static noinline_fn s64 receive_awake(struct thread *self, const struct trap_frame *frame,
                                      struct port *port, struct thread *caller)
 {
@@ -445,7 +454,8 @@ static noinline_fn s64 receive_awake(struct thread *self, const struct trap_fram
     return port ? 0 : port_error(self->task, handle, MG_RIGHT_READ);
 }
 
-/* Receives from a port, and lets `caller`, claimed after its reply was written, go on (NULL: nobody). Interrupts are off. */
+/* Receives from a port, and lets `caller`, claimed after its reply was written, go on (NULL:
+ * nobody). Interrupts are off. */
 static always_inline s64 receive(struct thread *self, struct trap_frame *frame,
                                  struct thread *caller)
 {

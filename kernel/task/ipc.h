@@ -1,10 +1,10 @@
 /*
  * ipc.h: ports and messages between tasks; the kernel's own messages to a system server.
  *
- * A call is synchronous: the caller sleeps, first queued at the port (IPC_CALLING) unless a receiver waits there, then until
- * a reply names its token (IPC_AWAITING_REPLY). Only a thread of the task that received the call can
- * reply. When a receiver already waits, the caller's CPU switches to it directly. Notifications
- * are bits that collect in a port.
+ * A call is synchronous: the caller sleeps, first queued at the port (IPC_CALLING) unless a
+ * receiver waits there, then until a reply names its token (IPC_AWAITING_REPLY). Only a thread of
+ * the task that received the call can reply. When a receiver already waits, the caller's CPU
+ * switches to it directly. Notifications are bits that collect in a port.
  */
 #pragma once
 
@@ -13,9 +13,11 @@
 /* Port structures, like threads, are never anything else: who slept in one may lock it again. */
 struct port {
     _Atomic u32 refs;
-    struct spinlock lock;  /* guards all below; interrupts off, since notifications come from handlers */
+    /* guards all below; interrupts off, since notifications come from handlers */
+    struct spinlock lock;
     struct list callers;   /* thread.ipc.link, IPC_CALLING, first come first served */
-    struct list receivers; /* thread.ipc.link, IPC_RECEIVING, the latest first: its caches are warm */
+    /* thread.ipc.link, IPC_RECEIVING, the latest first: its caches are warm */
+    struct list receivers;
     u64 notified;          /* bits not yet received */
     u32 receive_handles;   /* handles with MG_RIGHT_READ, in all tables */
     bool dead;             /* the last of them has gone: calls fail with EPIPE */
@@ -30,21 +32,22 @@ void port_set_timer(struct port *port, u64 when); /* time_ns, 0 = off */
 extern const struct handle_class port_handle_class;
 
 /*
- * The four calls, on the registers of the current thread's trap frame (struct mg_msg tells the layout).
- * 0 or -errno for rax. -EINTR where a sleep ended for work: ipc_call only when killed; the receives
- * may be repeated with the same registers, as the reply of reply_recv is then stale and skipped.
+ * The four calls, on the registers of the current thread's trap frame (struct mg_msg tells the
+ * layout). 0 or -errno for rax. -EINTR where a sleep ended for work: ipc_call only when killed; the
+ * receives may be repeated with the same registers, as the reply of reply_recv is then stale and
+ * skipped.
  */
 s64 ipc_call(struct trap_frame *frame);
 s64 ipc_recv(struct trap_frame *frame);
 s64 ipc_reply(struct trap_frame *frame);
 s64 ipc_reply_recv(struct trap_frame *frame);
 
-/* Sends the current thread's system call (number and arguments in its frame) to its task's server and
- * sleeps until the reply, which has set rax or all registers. 0; -ENOSYS without a server, -EPIPE
- * when it has died, -EINTR when a suspend or kill came before the server took the call. */
+/* Sends the current thread's system call (number and arguments in its frame) to its task's server
+ * and sleeps until the reply, which has set rax or all registers. 0; -ENOSYS without a server,
+ * -EPIPE when it has died, -EINTR when a suspend or kill came before the server took the call. */
 s64 ipc_forward_syscall(struct trap_frame *frame);
-/* The same for a fault; returns when the user instruction may be tried again. Without a server the task
- * is killed, with a line in the log. */
+/* The same for a fault; returns when the user instruction may be tried again. Without a server the
+ * task is killed, with a line in the log. */
 void ipc_forward_fault(struct trap_frame *frame, enum mg_fault fault, va_t address);
 /* A task that took calls has ended: those who await its replies get EPIPE. May take long. */
 void ipc_task_ended(struct task *task);

@@ -1,14 +1,15 @@
 /*
  * port.c: ports: their life, their notifications and their timers.
  *
- * A port lives as long as anything refers to it (handles, tasks whose server it is, bound interrupts) and is dead from the
- * moment the last handle that may receive is closed: its callers get EPIPE then and later.
+ * A port lives as long as anything refers to it (handles, tasks whose server it is, bound
+ * interrupts) and is dead from the moment the last handle that may receive is closed: its callers
+ * get EPIPE then and later.
  */
+#include "kernel/task/port.h"
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/base/slab.h"
-#include "kernel/task/port.h"
 #include "kernel/task/sched.h"
 
 static struct slab_cache port_cache = SLAB_CACHE("port", struct port);
@@ -33,7 +34,8 @@ struct port *port_create(void)
 {
     struct port *port = pool_pop();
 
-    /* The lock of a used one stays as it is: a thread that slept there may be taking it once more. */
+    /* The lock of a used one stays as it is: a thread that slept there may be taking it once
+     * more. */
     if (!port) {
         port = slab_zalloc(&port_cache);
         if (!port)

@@ -5,5 +5,6 @@
 
 #include "kernel/task/ipc.h"
 
-/* Writes the bits that have collected, as a message, into a receiver's registers. port->lock is held. */
+/* Writes the bits that have collected, as a message, into a receiver's registers. port->lock is
+ * held. */
 void port_deliver_notification(struct port *port, struct trap_frame *to);

@@ -1,10 +1,12 @@
 /*
- * queue.c: the two arrays of a run queue. All of it is a few instructions, whatever the number of threads.
+ * queue.c: the two arrays of a run queue. All of it is a few instructions, whatever the number of
+ * threads.
  *
  *     now    [0] [1] ... [20]─A─B ... [39]─C     this epoch: A runs next
  *     later  [0] [1] ... [20]─D   ... [39]       have had their turn
  *
- * A thread stands in `now` when its epoch is the queue's, in `later` when it is the next one. The queue's lock is held.
+ * A thread stands in `now` when its epoch is the queue's, in `later` when it is the next one. The
+ * queue's lock is held.
  */
 #include "kernel/base/log.h"
 #include "kernel/task/sched.h"
@@ -64,8 +66,7 @@ struct thread *runqueue_pick(struct runqueue *queue)
 
 static struct thread *array_find_movable(struct run_array *array, u32 to_cpu)
 {
-    bitmap_for_each_set(level, &array->filled, PRIORITIES)
-    {
+    bitmap_for_each_set(level, &array->filled, PRIORITIES) {
         struct thread *thread;
 
         list_for_each_entry(thread, &array->list[level], run_link) {

@@ -1,17 +1,20 @@
 /*
  * sched.c: who runs next on a CPU, and the two halves of every sleep.
  *
- * Kernel code is never preempted: a thread gives up its CPU by sleeping, at a sched_point, or on its way back to user
- * mode when cpu->resched is set. Interrupts may come at any moment but only wake threads and set that flag.
+ * Kernel code is never preempted: a thread gives up its CPU by sleeping, at a sched_point, or on
+ * its way back to user mode when cpu->resched is set. Interrupts may come at any moment but only
+ * wake threads and set that flag.
  *
  *     NEW ──start──▶ WAKING ──▶ RUNNABLE ──pick──▶ RUNNING ──prepare──▶ BLOCKED
  *                      ▲            ▲                │ │                  │
  *                      │            └──turn is over──┘ └─▶ DEAD           │
  *                      └──────────────── one waker wins ──────────────────┘
  *
- * A thread that was woken before it got round to leaving its CPU stands in that CPU's own queue, so it finds itself there.
+ * A thread that was woken before it got round to leaving its CPU stands in that CPU's own queue, so
+ * it finds itself there.
  *
- * Invariants: a thread is in at most one queue; it is in one only in state RUNNABLE; it runs where on_cpu is 1.
+ * Invariants: a thread is in at most one queue; it is in one only in state RUNNABLE; it runs where
+ * on_cpu is 1.
  */
 #include "kernel/task/sched.h"
 #include "kernel/base/counter.h"
@@ -33,7 +36,8 @@ void (*sched_switch_mm_hook)(struct mm *next) = switch_mm_nothing;
 
 /* --- choosing --- */
 
-/* The thread that runs now goes back into the queue, at the front of its list if its turn isn't over. */
+/* The thread that runs now goes back into the queue, at the front of its list if its turn isn't
+ * over. */
 static void put_back(struct runqueue *queue, struct thread *thread, bool yields)
 {
     bool front = !yields && thread->slice > 0;
@@ -47,15 +51,15 @@ static void put_back(struct runqueue *queue, struct thread *thread, bool yields)
     runqueue_add(queue, thread, front);
 }
 
-/* Takes a thread from the longest queue. Only one lock is held at a time; the thread is ours once it is out. */
+/* Takes a thread from the longest queue. Only one lock is held at a time; the thread is ours once
+ * it is out. */
 static struct thread *steal(struct cpu *cpu)
 {
     struct runqueue *busiest = NULL;
     struct thread *thread = NULL;
     u32 most = 0;
 
-    bitmap_for_each_set(id, (u64[]){atomic_load(&sched_cpus)}, CPU_MAX)
-    {
+    bitmap_for_each_set(id, (u64[]){atomic_load(&sched_cpus)}, CPU_MAX) {
         u32 count = atomic_load_explicit(&runqueues[id].count, memory_order_relaxed);
 
         if (count > most && id != cpu->id) {
@@ -202,8 +206,9 @@ static bool claim_idle(u32 cpu)
     return atomic_fetch_and(&sched_idle, ~BIT(cpu)) >> cpu & 1;
 }
 
-/* The CPU for a thread that becomes runnable: where its caches are if that one is idle, else an idle one, nearest
- * first. Another waker may choose the same idle CPU only if it was claimed and has slept again. */
+/* The CPU for a thread that becomes runnable: where its caches are if that one is idle, else an
+ * idle one, nearest first. Another waker may choose the same idle CPU only if it was claimed and
+ * has slept again. */
 static u32 choose_cpu(struct thread *thread)
 {
     cpumask_t allowed = thread->affinity & atomic_load(&sched_cpus);
@@ -217,8 +222,7 @@ static u32 choose_cpu(struct thread *thread)
     for (u32 pass = 0; pass < 2; pass++) {
         cpumask_t idle = atomic_load_explicit(&sched_idle, memory_order_relaxed) & allowed;
 
-        bitmap_for_each_set(id, &idle, CPU_MAX)
-        {
+        bitmap_for_each_set(id, &idle, CPU_MAX) {
             if ((pass || cpus[id]->node == cpus[last]->node) && claim_idle((u32)id))
                 return (u32)id;
         }
@@ -228,7 +232,8 @@ static u32 choose_cpu(struct thread *thread)
     return bit_lowest(allowed);
 }
 
-/* A thread that slept through an epoch has a fresh turn; one that has used up its own waits for the next. */
+/* A thread that slept through an epoch has a fresh turn; one that has used up its own waits for the
+ * next. */
 static void renew_slice(struct runqueue *queue, struct thread *thread)
 {
     s64 full = (s64)sched_slice(thread->priority);
@@ -242,12 +247,14 @@ static void renew_slice(struct runqueue *queue, struct thread *thread)
     }
 }
 
-/* The thread stands in cpu's queue now: makes the CPU look, if it idles or runs something less important. */
+/* The thread stands in cpu's queue now: makes the CPU look, if it idles or runs something less
+ * important. */
 static void tell_cpu(u32 id, const struct thread *thread)
 {
     struct cpu *cpu = cpus[id];
     bool idle = claim_idle(id); /* a full barrier: see sched_idle in sched.h */
-    /* May be outdated, but thread structures stay; a wrong guess costs one look, or waiting for the next tick. */
+    /* May be outdated, but thread structures stay; a wrong guess costs one look, or waiting for the
+     * next tick. */
     struct thread *current = *(struct thread *volatile *)&cpu->current;
 
     if (!idle && current != cpu->idle && thread->priority >= current->priority)
@@ -308,8 +315,9 @@ bool sched_start(struct thread *thread)
 }
 
 /*
- * The work bit has been set, by a full barrier. Is the thread still BLOCKED, then whoever wakes it does so by a full
- * barrier too, and the thread sees the bit before user mode. Else it may be in user mode already, on thread->cpu.
+ * The work bit has been set, by a full barrier. Is the thread still BLOCKED, then whoever wakes it
+ * does so by a full barrier too, and the thread sees the bit before user mode. Else it may be in
+ * user mode already, on thread->cpu.
  */
 void sched_kick(struct thread *thread)
 {

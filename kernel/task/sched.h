@@ -1,17 +1,21 @@
 /*
  * sched.h: inside the scheduler: run queues, and the switch itself. For kernel/task/ only.
  *
- * A run queue has two arrays of 40 lists, one list a priority, with a bitmap of those that are not empty. Threads of the
- * present epoch stand in `now`, those that have used up their turn in `later`; when `now` is empty the two change
- * places and a new epoch begins. The priority decides who is first within an epoch and how
- * long a turn is, so the important run sooner and longer, and everybody runs in every epoch.
+ * A run queue has two arrays of 40 lists, one list a priority, with a bitmap of those that are not
+ * empty. Threads of the present epoch stand in `now`, those that have used up their turn in
+ * `later`; when `now` is empty the two change places and a new epoch begins. The priority decides
+ * who is first within an epoch and how long a turn is, so the important run sooner and longer, and
+ * everybody runs in every epoch.
  *
  * Lock-free parts, and why they are right:
- *   - thread->state: see thread.h. Who swaps BLOCKED for WAKING owns the thread until it is in a queue or on a CPU.
- *   - thread->on_cpu is set before a thread's stack is used and cleared (release) by whoever runs next on that CPU, after
- *     the switch. Who takes a thread off a queue waits for 0 (acquire): then its stack is still.
- *   - sched_idle: a CPU sets its bit, then looks at its queue; a waker fills the queue, then looks at the bit. Both use
- *     sequentially consistent operations in between, so one of them sees the other.
+ *   - thread->state: see thread.h. Who swaps BLOCKED for WAKING owns the thread until it is in a
+ *     queue or on a CPU.
+ *   - thread->on_cpu is set before a thread's stack is used and cleared (release) by whoever runs
+ *     next on that CPU, after the switch. Who takes a thread off a queue waits for 0 (acquire):
+ *     then its stack is still.
+ *   - sched_idle: a CPU sets its bit, then looks at its queue; a waker fills the queue, then looks
+ *     at the bit. Both use sequentially consistent operations in between, so one of them sees the
+ *     other.
  */
 #pragma once
 
@@ -47,10 +51,12 @@ static inline struct runqueue *this_runqueue(void)
     return &runqueues[this_cpu()->id];
 }
 
-/* Chooses what runs next and switches to it. Interrupts are off. The current thread's state says what is to become of it:
- * RUNNING stays runnable, BLOCKED and WAKING sleep, DEAD is never seen again. */
+/* Chooses what runs next and switches to it. Interrupts are off. The current thread's state says
+ * what is to become of it: RUNNING stays runnable, BLOCKED and WAKING sleep, DEAD is never seen
+ * again. */
 void sched_schedule(void);
-/* Puts a thread in state WAKING, which the caller owns, into a queue and tells its CPU. Any context. */
+/* Puts a thread in state WAKING, which the caller owns, into a queue and tells its CPU. Any
+ * context. */
 void sched_make_runnable(struct thread *thread);
 /* Charges the time since the last call to the thread that runs here. Interrupts off. */
 void sched_account(struct runqueue *queue, struct thread *thread, u64 now);
@@ -92,16 +98,16 @@ static inline void sched_finish_switch(struct thread *self)
         sched_finish_dead(prev);
 }
 
-/* Runs `next`, which the caller owns and whose stack is still, on this CPU; returns when somebody switches back. Interrupts
- * are off. */
+/* Runs `next`, which the caller owns and whose stack is still, on this CPU; returns when somebody
+ * switches back. Interrupts are off. */
 static inline void sched_switch_threads(struct cpu *cpu, struct thread *prev, struct thread *next)
 {
     struct mm *mm = next->task->mm;
 
     atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
     atomic_store_explicit(&next->on_cpu, 1, memory_order_relaxed);
-    /* A full barrier where the CPU changes: whoever sets a work bit and then reads `cpu` must see the new one, unless we see
-     * the bit when we look at it before user mode. */
+    /* A full barrier where the CPU changes: whoever sets a work bit and then reads `cpu` must see
+     * the new one, unless we see the bit when we look at it before user mode. */
     if (next->cpu != cpu->id)
         __atomic_exchange_n(&next->cpu, cpu->id, __ATOMIC_SEQ_CST);
     next->previous = prev;
@@ -130,8 +136,9 @@ static inline void sched_run_claimed(struct thread *thread, s64 result)
     sched_make_runnable(thread);
 }
 
-/* Gives up the CPU, directly to `next` if possible: no queue, no clock. next is claimed (its sleep returns 0), or NULL. The
- * current thread is prepared to sleep; interrupts are off, no locks are held. */
+/* Gives up the CPU, directly to `next` if possible: no queue, no clock. next is claimed (its sleep
+ * returns 0), or NULL. The current thread is prepared to sleep; interrupts are off, no locks are
+ * held. */
 static inline void sched_hand_over(struct thread *self, struct thread *next)
 {
     if (likely(next != NULL)) {

@@ -1,12 +1,13 @@
 /*
  * sched_policy.c: how important a thread is, where it may run, and what it has cost.
  *
- * A thread of nice n has a turn 1.25 times as long as one of nice n + 1; since everybody has one turn an epoch, that is its
- * share of a busy CPU as well, as on Linux.
+ * A thread of nice n has a turn 1.25 times as long as one of nice n + 1; since everybody has one
+ * turn an epoch, that is its share of a busy CPU as well, as on Linux.
  *
- * Time is charged when the scheduler chooses and on ticks, to the thread that runs then; direct switches of IPC read no clock,
- * so a server's time between two such moments may go to its client, or the other way. What a thread ran since its last tick
- * counts in its total at once, but becomes user or kernel time only at the next tick, which sees where it is.
+ * Time is charged when the scheduler chooses and on ticks, to the thread that runs then; direct
+ * switches of IPC read no clock, so a server's time between two such moments may go to its client,
+ * or the other way. What a thread ran since its last tick counts in its total at once, but becomes
+ * user or kernel time only at the next tick, which sees where it is.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
@@ -47,7 +48,8 @@ static struct runqueue *lock_queue_of(struct thread *thread)
     }
 }
 
-/* In a queue, as far as that is the locked one: a thief takes a thread out before it changes its CPU. */
+/* In a queue, as far as that is the locked one: a thief takes a thread out before it changes its
+ * CPU. */
 static bool is_queued(const struct thread *thread)
 {
     return !list_empty(&thread->run_link);
@@ -118,7 +120,8 @@ void sched_account_final(struct thread *self)
     u64 known = self->user_ns + self->kernel_ns;
 
     sched_account(queue, self, time_ns());
-    /* In the proportion of what ticks have seen; user time if there were none. Below 2^30 ns between two ticks. */
+    /* In the proportion of what ticks have seen; user time if there were none. Below 2^30 ns
+     * between two ticks. */
     u64 user = known ? self->unsplit_ns * (self->user_ns * 1024 / known) / 1024 : self->unsplit_ns;
 
     self->user_ns += user;

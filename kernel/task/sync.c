@@ -5,11 +5,13 @@
  *
  *     WAITERS | WRITER | number of readers
  *
- * WAITERS is set and cleared under sem->lock only, and while it is set nobody gets the lock by the fast path: it is handed
- * to the first in the queue (with a reader, to the readers right behind it) by whoever released it last, or by the newcomer
- * that finds it free. So a woken thread owns the lock already, and has nothing to try again.
+ * WAITERS is set and cleared under sem->lock only, and while it is set nobody gets the lock by the
+ * fast path: it is handed to the first in the queue (with a reader, to the readers right behind it)
+ * by whoever released it last, or by the newcomer that finds it free. So a woken thread owns the
+ * lock already, and has nothing to try again.
  *
- * Exactness: a thread sleeps here with no work allowed to wake it, and only who takes it off the queue wakes it.
+ * Exactness: a thread sleeps here with no work allowed to wake it, and only who takes it off the
+ * queue wakes it.
  */
 #include "kernel/task/sync.h"
 #include "kernel/base/errno.h"
@@ -55,7 +57,8 @@ void wait_cancel(struct wait_queue *queue)
     sched_cancel_sleep();
 }
 
-/* True: somebody was woken. Who stands in the queue but is awake (time-out, work) does not count. */
+/* True: somebody was woken. Who stands in the queue but is awake (time-out, work) does not
+ * count. */
 static bool wake_first(struct wait_queue *queue)
 {
     while (!list_empty(&queue->waiters)) {

@@ -1,6 +1,6 @@
 /*
- * sync.h: locks that sleep, and wait queues. Never from interrupt context, never under a spinlock (except try
- * and wake, which don't sleep).
+ * sync.h: locks that sleep, and wait queues. Never from interrupt context, never under a spinlock
+ * (except try and wake, which don't sleep).
  */
 #pragma once
 
@@ -13,9 +13,9 @@ struct wait_queue {
 };
 void wait_queue_init(struct wait_queue *queue);
 #define WAIT_QUEUE_INIT(queue) {SPINLOCK_INIT("wait queue", LOCK_WAIT), LIST_INIT((queue).waiters)}
-/* To sleep: wait_prepare, then check the condition, then wait_sleep or wait_cancel. A wake between the
- * check and the sleep is not lost. Sleeps until woken (0), until work is pending (-EINTR, if interruptible) or `deadline`
- * (-ETIMEDOUT; time_ns, 0 = none). */
+/* To sleep: wait_prepare, then check the condition, then wait_sleep or wait_cancel. A wake between
+ * the check and the sleep is not lost. Sleeps until woken (0), until work is pending (-EINTR, if
+ * interruptible) or `deadline` (-ETIMEDOUT; time_ns, 0 = none). */
 void wait_prepare(struct wait_queue *queue);
 s64 wait_sleep(struct wait_queue *queue, bool interruptible, u64 deadline);
 void wait_cancel(struct wait_queue *queue);
@@ -23,9 +23,10 @@ void wait_wake_all(struct wait_queue *queue);
 void wait_wake_one(struct wait_queue *queue);
 
 /*
- * A reader-writer lock, first come first served: a reader that comes while a writer waits queues behind it,
- * so that a stream of faults can't starve munmap, nor the other way round. The uncontended paths are
- * one atomic instruction. A reader must not take it again (a writer may wait between); try may.
+ * A reader-writer lock, first come first served: a reader that comes while a writer waits queues
+ * behind it, so that a stream of faults can't starve munmap, nor the other way round. The
+ * uncontended paths are one atomic instruction. A reader must not take it again (a writer may wait
+ * between); try may.
  */
 struct rwsem {
     _Atomic u32 state; /* readers | RWSEM_WRITER | RWSEM_WAITERS */

@@ -4,8 +4,9 @@
  *     task_create / task_fork ─▶ threads join ─▶ ... ─▶ last thread leaves (or task_kill without any): space and handles
  *     go ─▶ last reference: the structure goes
  *
- * A task that never had a thread ends with its last reference. task->mm is read by the task's own threads without a lock, as it
- * can't change while they run; everybody else takes a reference under task->lock.
+ * A task that never had a thread ends with its last reference. task->mm is read by the task's own
+ * threads without a lock, as it can't change while they run; everybody else takes a reference under
+ * task->lock.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
@@ -143,8 +144,8 @@ void task_kill(struct task *task)
         release_resources(task);
 }
 
-/* 0 and the only thread that is to live on (or NULL) with a reference; -EAGAIN: others are still dying; -EBUSY: there are
- * more; -ESRCH. */
+/* 0 and the only thread that is to live on (or NULL) with a reference; -EAGAIN: others are still
+ * dying; -EBUSY: there are more; -ESRCH. */
 static s64 find_survivor(struct task *task, struct thread **survivor)
 {
     struct thread *thread;

@@ -10,8 +10,8 @@
  *
  *     state word = THREAD_BLOCKED | (mask of WORK_* bits that may end the sleep) << 8
  *
- * Waking is one compare-and-swap of that word from BLOCKED to WAKING: exactly one waker wins, and only
- * it then puts the thread on a run queue. So every sleep ends by one of the wakers its sleeper
+ * Waking is one compare-and-swap of that word from BLOCKED to WAKING: exactly one waker wins, and
+ * only it then puts the thread on a run queue. So every sleep ends by one of the wakers its sleeper
  * knows of: whoever finds it in a queue, its own time-out, or a work bit in the mask.
  */
 #pragma once
@@ -34,9 +34,11 @@ struct port;
 
 struct task {
     _Atomic u32 refs;
-    struct mm *mm; /* NULL: the kernel's, or gone. Changes under lock, when no thread of it can run */
+    /* NULL: the kernel's, or gone. Changes under lock, when no thread of it can run */
+    struct mm *mm;
     struct handle_table handles;
-    struct port *server; /* where foreign calls and faults go; NULL = ENOSYS / death. Never changes */
+    /* where foreign calls and faults go; NULL = ENOSYS / death. Never changes */
+    struct port *server;
     u64 cookie;          /* the server's name for it */
     u32 pid;             /* what getpid returns */
     char name[TASK_NAME_BYTES];
@@ -148,16 +150,16 @@ static inline u32 thread_state(struct thread *thread)
 }
 
 /* --- tasks (task.c) --- */
-/* A task with an empty address space (or with `mm`, whose reference is taken over, also on failure).
- * Takes a reference of server. NULL = no memory. */
+/* A task with an empty address space (or with `mm`, whose reference is taken over, also on
+ * failure). Takes a reference of server. NULL = no memory. */
 struct task *task_create(struct mm *mm, struct port *server, u64 cookie);
 struct task *task_get(struct task *task);
 void task_put(struct task *task); /* may sleep */
 /* Marks all threads for death and wakes them; returns at once. */
 void task_kill(struct task *task);
-/* Takes the task's space away and gives a new, empty one. At most one thread may be left that was not killed, and it must
- * be stopped or wait for a reply: else -EBUSY. Waits for killed ones to be gone: -EINTR. -ENOMEM; -ESRCH when the task
- * has ended. */
+/* Takes the task's space away and gives a new, empty one. At most one thread may be left that was
+ * not killed, and it must be stopped or wait for a reply: else -EBUSY. Waits for killed ones to be
+ * gone: -EINTR. -ENOMEM; -ESRCH when the task has ended. */
 s64 task_reset_space(struct task *task);
 /* A task whose space is a copy of the parent's, or the same one (MG_FORK_SHARE_SPACE). */
 s64 task_fork(struct task *parent, struct port *server, u64 cookie, u32 flags, struct task **child);
@@ -165,19 +167,22 @@ s64 task_fork(struct task *parent, struct port *server, u64 cookie, u32 flags, s
 struct mm *task_mm_get(struct task *task);
 /* CPU time of all its threads, ended ones included. */
 struct cpu_times {
-    u64 user_ns, kernel_ns, total_ns; /* total counts what is not yet known to be one or the other */
+    /* total counts what is not yet known to be one or the other */
+    u64 user_ns, kernel_ns, total_ns;
 };
 void task_times(struct task *task, struct cpu_times *times);
 void task_set_name(struct task *task, const char *name);
-/* For thread.c. join: -ESRCH when the task is dying. leave: the last one ends the task; may sleep. */
+/* For thread.c. join: -ESRCH when the task is dying. leave: the last one ends the task; may
+ * sleep. */
 s64 task_join(struct task *task, struct thread *thread);
 void task_leave(struct task *task, struct thread *thread);
 
 /* --- threads (thread.c) --- */
-/* A user thread of task, not running: set its registers, then thread_resume. Two references: alive and
- * the caller's. -ENOMEM, -EAGAIN (too many threads), -ESRCH (the task is dying). */
+/* A user thread of task, not running: set its registers, then thread_resume. Two references: alive
+ * and the caller's. -ENOMEM, -EAGAIN (too many threads), -ESRCH (the task is dying). */
 s64 thread_create(struct task *task, u64 cookie, struct thread **thread);
-/* A kernel thread; runs at once, on any CPU. NULL = no memory. The reference belongs to the thread. */
+/* A kernel thread; runs at once, on any CPU. NULL = no memory. The reference belongs to the
+ * thread. */
 struct thread *thread_create_kernel(const char *name, void (*entry)(void *), void *argument,
                                     s32 nice);
 /* For sched.c: a thread structure around the running boot context, and an idle thread that never
@@ -192,10 +197,10 @@ void thread_start_reaper(void);
 /* --- stopping and ending (work.c) --- */
 /* Starts a new thread, or lets a suspended one go on. */
 void thread_resume(struct thread *thread);
-/* Returns when the thread is out of user mode and will not go back before resume: it is parked, waits for the
- * reply to a call, never ran, or is dead. Interruptible: -EINTR. A sleep it was in is taken up
- * again by resume, with its old deadline, as if nothing had been, unless it was interrupted too or
- * its registers were set meanwhile. -EDEADLK for oneself. */
+/* Returns when the thread is out of user mode and will not go back before resume: it is parked,
+ * waits for the reply to a call, never ran, or is dead. Interruptible: -EINTR. A sleep it was in is
+ * taken up again by resume, with its old deadline, as if nothing had been, unless it was
+ * interrupted too or its registers were set meanwhile. -EDEADLK for oneself. */
 s64 thread_suspend(struct thread *thread);
 /* A sleep the thread is in, or gets into before it is back in user mode, ends with EINTR. */
 void thread_interrupt(struct thread *thread);
@@ -205,8 +210,9 @@ void thread_kill(struct thread *thread);
 s64 thread_check_stopped(struct thread *thread);
 /* Its registers were set from outside: whatever it was doing is not taken up again. */
 void thread_regs_set(struct thread *thread);
-/* The current thread was woken from an interruptible sleep by work. Dies or parks as asked; true: take the
- * sleep up again. False: end the call; with EINTR unless *changed, then leave the registers alone. */
+/* The current thread was woken from an interruptible sleep by work. Dies or parks as asked; true:
+ * take the sleep up again. False: end the call; with EINTR unless *changed, then leave the
+ * registers alone. */
 bool thread_sleep_ended(bool *changed);
 /* Wakes who waits for the current thread to stop. */
 void thread_tell_suspenders(struct thread *thread);
@@ -216,24 +222,26 @@ void thread_tell_suspenders(struct thread *thread);
 void sched_init(void);
 /* Gives the CPU away if somebody else should run; the caller stays runnable. */
 void sched_yield(void);
-/* For long loops in kernel threads and calls: yields when its turn is over. Must hold no spinlock. */
+/* For long loops in kernel threads and calls: yields when its turn is over. Must hold no
+ * spinlock. */
 void sched_point(void);
-/* The two halves of every sleep. prepare: state becomes BLOCKED, after which a wake is not lost; then the
- * caller checks its condition and drops its locks; sched_sleep gives up the CPU until woken, returns
- * wake_result. cancel: didn't need to sleep. */
+/* The two halves of every sleep. prepare: state becomes BLOCKED, after which a wake is not lost;
+ * then the caller checks its condition and drops its locks; sched_sleep gives up the CPU until
+ * woken, returns wake_result. cancel: didn't need to sleep. */
 void sched_prepare_sleep(void);
-void sched_prepare_sleep_for(u32 mask); /* these work bits may end it; look for them before sched_sleep */
+/* these work bits may end it; look for them before sched_sleep */
+void sched_prepare_sleep_for(u32 mask);
 s64 sched_sleep(void);
 void sched_cancel_sleep(void);
-/* sched_sleep after sched_prepare_sleep, but ends with -EINTR when one of the work bits in mask is or becomes pending, and with
- * -ETIMEDOUT at `deadline` (time_ns; 0 = never). */
+/* sched_sleep after sched_prepare_sleep, but ends with -EINTR when one of the work bits in mask is
+ * or becomes pending, and with -ETIMEDOUT at `deadline` (time_ns; 0 = never). */
 s64 sched_sleep_for(u32 mask, u64 deadline);
 static inline s64 sched_sleep_interruptible(u64 deadline)
 {
     return sched_sleep_for(WORK_ANY, deadline);
 }
-/* Wakes a blocked thread with a result; false when it was not blocked (somebody else was first). Any
- * context. Only for those whom the sleeper expects: see above. */
+/* Wakes a blocked thread with a result; false when it was not blocked (somebody else was first).
+ * Any context. Only for those whom the sleeper expects: see above. */
 bool sched_wake(struct thread *thread, s64 result);
 /* Wakes a thread whose sleep allows one of these work bits to end it. */
 void sched_wake_for_work(struct thread *thread, u32 work);
@@ -245,8 +253,8 @@ bool sched_start(struct thread *thread);
 void sched_sleep_until(u64 when);
 /* -20..19; -EINVAL outside. */
 s64 sched_set_nice(struct thread *thread, s32 nice);
-/* -EINVAL when no running CPU is in the mask. Takes effect before it returns, except for a thread that is
- * running elsewhere: that one moves at its next boundary. */
+/* -EINVAL when no running CPU is in the mask. Takes effect before it returns, except for a thread
+ * that is running elsewhere: that one moves at its next boundary. */
 s64 sched_set_affinity(struct thread *thread, cpumask_t mask);
 extern _Atomic cpumask_t sched_cpus; /* CPUs that run threads */
 void thread_times(struct thread *thread, struct cpu_times *times);
@@ -255,7 +263,8 @@ void sched_account_final(struct thread *self);
 struct mg_cpu_stats;
 void sched_cpu_stats(u32 cpu, struct mg_cpu_stats *stats);
 
-/* Hook of floor 5: the CPU is about to run threads of this mm (NULL: a kernel thread). Interrupts off. */
+/* Hook of floor 5: the CPU is about to run threads of this mm (NULL: a kernel thread). Interrupts
+ * off. */
 extern void (*sched_switch_mm_hook)(struct mm *next);
 /* Hooks through which floor 3 reaches floor 5: creation, copying and release of address spaces. */
 struct mm_hooks {

@@ -4,12 +4,13 @@
  *     timers of this CPU ── earliest ──┐
  *     the scheduler's tick ────────────┴─ the sooner ──▶ timer_program()
  *
- * The hardware is reprogrammed only for something earlier than what it is set to. A timer that was cancelled, or a tick that
- * is not needed any more, costs one interrupt that finds nothing to do.
+ * The hardware is reprogrammed only for something earlier than what it is set to. A timer that was
+ * cancelled, or a tick that is not needed any more, costs one interrupt that finds nothing to do.
  *
- * A timer's tree is locked by the queue's lock, interrupts off; `fire` runs without it, so it may arm the timer again and
- * take any lock above. `running` is what timer_cancel waits for: it is set under the lock that takes the timer out of the
- * tree, so a canceller sees the timer armed, or running, or done.
+ * A timer's tree is locked by the queue's lock, interrupts off; `fire` runs without it, so it may
+ * arm the timer again and take any lock above. `running` is what timer_cancel waits for: it is set
+ * under the lock that takes the timer out of the tree, so a canceller sees the timer armed, or
+ * running, or done.
  */
 #include "kernel/task/timer.h"
 #include "arch/x86_64/arch.h"
@@ -19,9 +20,9 @@
 
 struct timer_queue {
     struct spinlock lock;
-    struct rb_root tree;             /* by `when` */
-    struct timer *_Atomic running;   /* whose fire is being called */
-    u64 tick, programmed;            /* 0 = none; touched by the queue's own CPU only */
+    struct rb_root tree;           /* by `when` */
+    struct timer *_Atomic running; /* whose fire is being called */
+    u64 tick, programmed;          /* 0 = none; touched by the queue's own CPU only */
 };
 
 static struct timer_queue queues[CPU_MAX];

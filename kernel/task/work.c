@@ -1,21 +1,24 @@
 /*
  * work.c: suspending, interrupting and ending threads from outside.
  *
- * All three set a bit in thread->work and then make the thread look: a sleep that allows it ends, a CPU in user mode is
- * interrupted. The thread itself acts on the bits, at two places where it holds nothing: before it returns to user mode, and in
- * the system call dispatcher after a sleep has ended for work.
+ * All three set a bit in thread->work and then make the thread look: a sleep that allows it ends, a
+ * CPU in user mode is interrupted. The thread itself acts on the bits, at two places where it holds
+ * nothing: before it returns to user mode, and in the system call dispatcher after a sleep has
+ * ended for work.
  *
  *     KILL        thread_exit
  *     SUSPEND     parks: sleeps, its registers complete, until thread_resume
  *     INTERRUPT   the sleep ends with EINTR; cleared on the way back to user mode
  *
- * Suspending alone is invisible: a call whose sleep ended for it is taken up again inside the kernel after the park
- * (thread_sleep_ended). Meanwhile the registers say that the call has returned EINTR, so who suspends a thread to make it
- * run a signal handler finds them as after an interrupted call, and if he sets registers the call is over.
+ * Suspending alone is invisible: a call whose sleep ended for it is taken up again inside the
+ * kernel after the park (thread_sleep_ended). Meanwhile the registers say that the call has
+ * returned EINTR, so who suspends a thread to make it run a signal handler finds them as after an
+ * interrupted call, and if he sets registers the call is over.
  *
- * "Stopped" means out of user mode and not going back: parked, never run, dead, or in a sleep that only KILL may end, as
- * those for a reply are. The order that makes thread_suspend safe: the thread makes its state BLOCKED_FOR(KILL) by a full
- * barrier and then looks for SUSPEND; the suspender sets SUSPEND by a full barrier and then looks at the state.
+ * "Stopped" means out of user mode and not going back: parked, never run, dead, or in a sleep that
+ * only KILL may end, as those for a reply are. The order that makes thread_suspend safe: the thread
+ * makes its state BLOCKED_FOR(KILL) by a full barrier and then looks for SUSPEND; the suspender
+ * sets SUSPEND by a full barrier and then looks at the state.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"

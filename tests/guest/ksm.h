@@ -1,9 +1,9 @@
 /*
  * Helpers for tests of merging: the knobs in /sys/kernel/mm/ksm and what a process has merged.
  *
- * A test takes the scanner over with ksm_take and gives it back when it ends, so that two tests that
- * run at once on Linux wait for each other. Counters of Linux lag; a test looks at them only after
- * ksm_scan, which waits for whole passes.
+ * A test takes the scanner over with ksm_take and gives it back when it ends, so that two tests
+ * that run at once on Linux wait for each other. Counters of Linux lag; a test looks at them only
+ * after ksm_scan, which waits for whole passes.
  */
 #pragma once
 

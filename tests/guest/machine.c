@@ -65,9 +65,11 @@ static void check_memory(unsigned long wish_mb)
     struct sysinfo info;
     memset(&info, 0, sizeof info);
     check(sysinfo(&info) == 0, "sysinfo");
-    unsigned long total = info.totalram * info.mem_unit / MB, free = info.freeram * info.mem_unit / MB;
+    unsigned long total = info.totalram * info.mem_unit / MB,
+                  free = info.freeram * info.mem_unit / MB;
     printf("# %lu MB, %lu MB free\n", total, free);
-    check(wish_mb ? total <= wish_mb && total + total / 8 + 16 >= wish_mb : total > 0, "memory is there");
+    check(wish_mb ? total <= wish_mb && total + total / 8 + 16 >= wish_mb : total > 0,
+          "memory is there");
 }
 
 /* Runs on every CPU in turn and touches memory from there. */
@@ -80,7 +82,8 @@ static void check_every_cpu(void)
         CPU_SET(cpu, &set);
         if (sched_setaffinity(0, sizeof set, &set) != 0)
             continue;
-        unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        unsigned char *page =
+            mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (page == MAP_FAILED)
             continue;
         page[0] = (unsigned char)cpu;
@@ -94,7 +97,8 @@ static void check_every_cpu(void)
 static void check_fork(void)
 {
     int status = -1;
-    unsigned char *area = mmap(NULL, TOUCHED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *area =
+        mmap(NULL, TOUCHED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check(area != MAP_FAILED, "memory can be mapped");
     if (area == MAP_FAILED)
         return;
@@ -106,7 +110,8 @@ static void check_fork(void)
         _exit(area[0] + area[4096]);
     }
     waitpid(child, &status, 0);
-    check(WIFEXITED(status) && WEXITSTATUS(status) == 3 && area[0] == 1, "a child has its own copy");
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 3 && area[0] == 1,
+          "a child has its own copy");
 }
 
 int main(int argc, char **argv)

@@ -52,7 +52,8 @@ static inline struct lines *lines_open(const char *path)
     return lines.fd < 0 ? NULL : &lines;
 }
 
-/* Copies the next line, cut if it is too long, without its newline; false, and closed, at the end. */
+/* Copies the next line, cut if it is too long, without its newline; false, and closed, at the
+ * end. */
 static inline bool lines_next(struct lines *lines, char *line, size_t size)
 {
     size_t used = 0;
@@ -164,7 +165,8 @@ static inline bool smaps_flag(const void *address, const char *flag)
     return strstr(smaps_line(address, "VmFlags"), wanted) != NULL;
 }
 
-/* Fills a page with bytes that depend on seed, so that pages of different seeds differ everywhere. */
+/* Fills a page with bytes that depend on seed, so that pages of different seeds differ
+ * everywhere. */
 static inline void fill_page(void *page, uint64_t seed)
 {
     uint64_t *word = page, state = seed * 0x9e3779b97f4a7c15u + 1;

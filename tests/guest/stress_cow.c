@@ -1,6 +1,6 @@
 /*
- * Does every page keep its content while four processes and the four threads of a fifth write, fork,
- * protect, move and unmap at random, on all CPUs, and ksmd merges as fast as it can?
+ * Does every page keep its content while four processes and the four threads of a fifth write,
+ * fork, protect, move and unmap at random, on all CPUs, and ksmd merges as fast as it can?
  *
  *     stress_cow [SECONDS [SEED]]
  *

@@ -172,7 +172,8 @@ void tlb_batch_flush(struct tlb_batch *batch)
     interfere();
 }
 
-/* Loads a translation as the hardware's walk does, setting accessed and dirty; false = page fault. */
+/* Loads a translation as the hardware's walk does, setting accessed and dirty; false = page
+ * fault. */
 static bool tlb_walk(struct space *space, u64 page, bool write)
 {
     struct tlb_entry *entry = &tlb[space - spaces][page];
@@ -335,7 +336,8 @@ static void user_load(struct space *space, u64 page)
     CHECK_EQ(((u64 *)frame_page(entry->frame))[MARK + 1], 0);
 }
 
-/* A pin makes the page exclusive; its end leaves the entry dirty, for the device may have stored. */
+/* A pin makes the page exclusive; its end leaves the entry dirty, for the device may have
+ * stored. */
 static void user_pin(struct space *space, u64 page)
 {
     struct frame *frame = space->pinned[page];

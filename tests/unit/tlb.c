@@ -1,8 +1,8 @@
 /*
- * The shootdown protocol, with threads as CPUs. Each has a TLB of its own, kept until it is flushed,
- * and looks for interrupts only between two accesses. All of them switch between spaces, run lazily,
- * read through their TLBs, and replace pages: clear the entry, flush, and give the frame to somebody
- * else at once.
+ * The shootdown protocol, with threads as CPUs. Each has a TLB of its own, kept until it is
+ * flushed, and looks for interrupts only between two accesses. All of them switch between spaces,
+ * run lazily, read through their TLBs, and replace pages: clear the entry, flush, and give the
+ * frame to somebody else at once.
  *
  * What must hold: an access never reaches a frame that has been given away meanwhile.
  */

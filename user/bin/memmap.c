@@ -5,8 +5,9 @@
  *
  * The kernel tells the state of each frame as a byte of /proc/merganser/frames. Frames that do not
  * exist are left out. Where memory has more frames than the screen has cells, a cell stands for
- * several: a rare state that is worth seeing (merged, pinned, in the swap cache) wins with an eighth of
- * them, otherwise the most frequent one does. Only cells that have changed are drawn again. q leaves.
+ * several: a rare state that is worth seeing (merged, pinned, in the swap cache) wins with an
+ * eighth of them, otherwise the most frequent one does. Only cells that have changed are drawn
+ * again. q leaves.
  */
 #include <errno.h>
 #include <fcntl.h>

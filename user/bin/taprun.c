@@ -3,8 +3,8 @@
  *
  *     taprun SECONDS:PROGRAM...
  *
- * The output of each goes to standard output between two lines of our own, so that whoever reads the
- * console knows which program is speaking and how it ended:
+ * The output of each goes to standard output between two lines of our own, so that whoever reads
+ * the console knows which program is speaking and how it ended:
  *
  *     #begin PROGRAM
  *     #end PROGRAM MILLISECONDS exit STATUS | signal NUMBER | timeout

@@ -87,8 +87,8 @@ static void walk(struct collector *c, const char *path)
 }
 
 /*
- * Takes files below roots, a null-ended list, until there are most_pages of them, and says how often
- * they must be loaded to fill least_pages. A set without files has count 0.
+ * Takes files below roots, a null-ended list, until there are most_pages of them, and says how
+ * often they must be loaded to fill least_pages. A set without files has count 0.
  */
 struct file_set files_collect(const char *const *roots, size_t least_pages, size_t most_pages)
 {

@@ -1,6 +1,6 @@
 /*
- * What a person sees while pages merge: on a terminal a panel that is drawn over itself, elsewhere a
- * line a second.
+ * What a person sees while pages merge: on a terminal a panel that is drawn over itself, elsewhere
+ * a line a second.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -5,8 +5,8 @@
  *     v   verify every page               r   rewrite one page in ten, then verify
  *     q   end
  *
- * and answers each with a report. It remembers a checksum for every page, so whatever happens to its
- * memory meanwhile, it knows what must be there.
+ * and answers each with a report. It remembers a checksum for every page, so whatever happens to
+ * its memory meanwhile, it knows what must be there.
  */
 #define _GNU_SOURCE
 #include <errno.h>

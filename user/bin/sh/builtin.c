@@ -1,5 +1,6 @@
 /*
- * The builtins: commands that must act on the shell itself, and a few that scripts use all the time.
+ * The builtins: commands that must act on the shell itself, and a few that scripts use all the
+ * time.
  */
 #include <errno.h>
 #include <limits.h>
@@ -218,7 +219,8 @@ static int builtin_source(char **argv)
     return status;
 }
 
-/* Reads a line from standard input a byte at a time; false if the input ended before any newline. */
+/* Reads a line from standard input a byte at a time; false if the input ended before any
+ * newline. */
 static bool read_line(struct text *line, bool raw)
 {
     for (char byte; read(STDIN_FILENO, &byte, 1) == 1;) {

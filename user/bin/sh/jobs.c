@@ -2,9 +2,9 @@
  * Jobs: every process the shell starts, and every wait for one.
  *
  * With job control (an interactive shell) each job is a process group of its own. The group in the
- * foreground owns the terminal, so that Ctrl-C and Ctrl-Z reach it and not the shell; the shell takes
- * the terminal back when the job stops or ends. Both parent and child put the child into its group
- * and hand over the terminal, because either may run first.
+ * foreground owns the terminal, so that Ctrl-C and Ctrl-Z reach it and not the shell; the shell
+ * takes the terminal back when the job stops or ends. Both parent and child put the child into its
+ * group and hand over the terminal, because either may run first.
  *
  * A subshell is a fork of the shell. It forgets the jobs, which are not its children.
  */
@@ -278,7 +278,8 @@ static void print_job(const struct job *job, FILE *out)
     fprintf(out, "[%d] %-9s %s\n", job->id, text, job->text);
 }
 
-/* Notes what has happened to background jobs and, interactively, tells; scripts keep it for wait. */
+/* Notes what has happened to background jobs and, interactively, tells; scripts keep it for
+ * wait. */
 void jobs_report(void)
 {
     while (jobs_wait_change(WNOHANG | (shell.job_control ? WUNTRACED | WCONTINUED : 0))) {

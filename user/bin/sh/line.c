@@ -2,9 +2,9 @@
  * The line editor: reads one line from a terminal with editing, history and completion.
  *
  * The terminal is in raw mode only while a line is read. After a key the line is drawn afresh:
- * carriage return, prompt, the part of the line that fits, erase to the right, cursor to its column;
- * but a character typed at the end of a line that fits is just printed, for serial lines are slow.
- * A character is a UTF-8 sequence; it is taken to be one column wide.
+ * carriage return, prompt, the part of the line that fits, erase to the right, cursor to its
+ * column; but a character typed at the end of a line that fits is just printed, for serial lines
+ * are slow. A character is a UTF-8 sequence; it is taken to be one column wide.
  */
 #include <errno.h>
 #include <poll.h>

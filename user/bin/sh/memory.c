@@ -1,5 +1,6 @@
 /*
- * The shell's memory: an arena for whatever lives as long as a command, growing strings for the rest.
+ * The shell's memory: an arena for whatever lives as long as a command, growing strings for the
+ * rest.
  *
  * The arena is a list of blocks, newest first. A mark is the number of bytes handed out so far;
  * releasing to a mark gives everything younger back. Running out of memory ends the shell: it has
