@@ -112,6 +112,7 @@ struct thread *arch_switch(struct thread *prev, struct thread *next)
         fpu_switch_in(next);
         bases_load(next);
     }
+    cpu->current = next;
     cpu->kernel_stack = (u64)next->stack_top;
     cpu_arch(cpu)->tss.rsp[0] = (u64)next->stack_top;
     return switch_stacks(prev, next);
