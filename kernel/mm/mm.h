@@ -95,6 +95,7 @@ struct mm {
     va_t gap_top;            /* no free range of gap_len bytes or more lies above gap_top */
     u64 gap_len;
     bool merge_any;          /* PR_SET_MEMORY_MERGE */
+    _Atomic bool wants_barriers; /* it has registered for membarrier(2) */
     u32 lock_future;         /* VMA_LOCKED, VMA_LOCKONFAULT: what MCL_FUTURE adds to new mappings */
     /* bytes; copied from the task's settings */
     u64 limit_memlock, limit_space, limit_stack, limit_data;

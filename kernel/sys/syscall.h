@@ -3,7 +3,9 @@
  *
  * One list for Linux's calls that the kernel serves itself (linux_calls.h) and one for the native
  * ones (abi.h). A handler gets the trap frame; syscall_dispatch puts its result into rax. FORWARD
- * as a result means: not this form of the call, ask the system server.
+ * as a result means: not this form of the call, ask the system server. EINTR means: a sleep was
+ * ended by work (kernel/task/work.c); the dispatcher decides whether the program hears of it or the
+ * handler is called again.
  */
 #pragma once
 
