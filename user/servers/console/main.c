@@ -9,21 +9,23 @@
  */
 #include "lib/page.h"
 #include "lib/ring.h"
+#include "user/servers/console/clock.h"
 #include "user/servers/console/input.h"
+#include "user/servers/console/keyboard.h"
 #include "user/servers/console/serial.h"
 #include <errno.h>
 #include <merganser/console.h>
 #include <merganser/native.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #define PORT CONSOLE_HANDLE_PORT
 #define BIT_SERIAL 1
+#define BIT_KEYBOARD 2
 #define INPUT_BYTES 4096
 #define WAITING_MAX 16
-#define ROOM_TO_TELL 16384      /* so much must be free before a client is told of room */
-#define LAST_BITS_NS 1000000ull /* how often to look whether the port's last byte is out */
+#define ROOM_TO_TELL 16384    /* so much must be free before a client is told of room */
+#define LAST_BITS MILLISECOND /* how often to look whether the port's last byte is out */
 
 static struct {
     mg_handle port; /* 0 = nobody is attached */
@@ -39,18 +41,10 @@ static struct ring input;
 static u64 waiting[WAITING_MAX]; /* whom to answer when everything is out */
 static u32 waiting_count;
 
-static bool have_serial;
+static bool have_serial, have_keyboard;
 static u64 timer_when; /* 0 = off */
 
 /* --- time --- */
-
-static u64 now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (u64)time.tv_sec * 1000000000 + (u64)time.tv_nsec;
-}
 
 /* Lets the message loop come round at that time at the latest. */
 static void timer_at(u64 when)
@@ -103,7 +97,7 @@ static void answer_waiting(void)
     if (!waiting_count || (have_serial && !serial_handed_over()))
         return;
     if (have_serial && !serial_sent()) {
-        timer_at(now() + LAST_BITS_NS);
+        timer_at(clock_now() + LAST_BITS);
         return;
     }
     while (waiting_count) {
@@ -218,6 +212,8 @@ static bool serve(struct mg_msg *msg)
             timer_when = 0;
         if (have_serial && msg->word[0] & BIT_SERIAL)
             serial_serve();
+        if (have_keyboard && msg->word[0] & BIT_KEYBOARD)
+            keyboard_serve();
         return false;
     }
     switch (msg->label) {
@@ -240,6 +236,7 @@ int main(void)
 
     ring_init(&input, input_bytes, INPUT_BYTES);
     have_serial = serial_start(PORT, BIT_SERIAL);
+    have_keyboard = keyboard_start(PORT, BIT_KEYBOARD);
     for (;;) {
         long error = answer ? mg_ipc_reply_recv(PORT, &msg) : mg_ipc_recv(PORT, &msg);
 
