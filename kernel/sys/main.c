@@ -10,10 +10,15 @@
 #include "kernel/mm/mm.h"
 #include "kernel/sys/init_start.h"
 #include "kernel/task/thread.h"
+#include "lib/string.h"
+
+/* What uname shows: programs take from it which of Linux's calls they may expect. */
+#define RELEASE "6.12.0-merganser"
 
 void kernel_main(void)
 {
-    log_line("%s, %lu MiB in %u node%s", boot_info.version, frames_total() >> 8, node_count,
+    strlcpy(boot_info.version, RELEASE, sizeof(boot_info.version));
+    log_line("Merganser " RELEASE ", %lu MiB in %u node%s", frames_total() >> 8, node_count,
              node_count == 1 ? "" : "s");
     sched_init();
     mm_init();
