@@ -1,5 +1,6 @@
 /*
- * Advisory locks: fcntl's record locks, owned by processes, and flock's, owned by open files.
+ * Advisory locks: fcntl's record locks, owned by processes or by open files, and flock's, owned by
+ * open files.
  */
 #pragma once
 
@@ -10,7 +11,7 @@ struct inode;
 struct process;
 struct thread;
 
-/* F_GETLK, F_SETLK and F_SETLKW with the user's struct flock. */
+/* F_GETLK, F_SETLK and F_SETLKW, and their F_OFD_* forms, with the user's struct flock. */
 long lock_record(struct thread *thread, struct file *file, u32 command, u64 address);
 
 /* flock(2). */
@@ -19,3 +20,6 @@ long lock_file(struct thread *thread, struct file *file, u32 operation);
 /* What close gives up. */
 void lock_release_process(struct inode *inode, struct process *process);
 void lock_release_file(struct file *file);
+
+/* What the end of a process gives up: its locks on all files. */
+void lock_release_all(struct process *process);
