@@ -19,6 +19,9 @@ void tty_init(void);
 /* The console server has input, or room again. */
 void tty_notified(u64 bits);
 
+/* Prepares an open file of one of the device files: -ENXIO for /dev/tty without a terminal. */
+long tty_open(struct file *file, const struct process *process);
+
 /* A session leader has ended: the terminal belongs to nobody, its foreground group hangs up. */
 void tty_session_ended(struct process *leader);
 
