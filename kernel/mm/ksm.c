@@ -277,19 +277,18 @@ static struct mm *next_to_unmerge(u64 round)
     return found;
 }
 
-/* Everything in the space becomes private and unknown to the scanner; the areas stay marked. */
+/* Everything in the space becomes private and unknown to the scanner; the areas stay marked.
+ * mm->lock: write. */
 static s64 unmerge_space(struct mm *mm)
 {
     s64 error = 0;
 
-    rwsem_write(&mm->lock);
     for (struct vma *vma = vma_find(mm, 0); vma && !error; vma = vma_next(vma)) {
         if (!(vma->flags & VMA_MERGEABLE))
             continue;
         error = ksm_unshare_range(vma, vma->start, vma->end);
         ksm_forget_range(mm, vma->start, vma->end);
     }
-    rwsem_write_done(&mm->lock);
     return error;
 }
 
@@ -301,10 +300,30 @@ s64 ksm_unmerge_all(void)
 
     round++;
     while (!error && (mm = next_to_unmerge(round))) {
+        rwsem_write(&mm->lock);
         error = unmerge_space(mm);
+        rwsem_write_done(&mm->lock);
         mm_put(mm);
     }
     return error;
+}
+
+s64 ksm_set_domain(struct mm *mm, u32 domain)
+{
+    s64 error = 0;
+
+    rwsem_write(&mm->lock);
+    if (domain != mm->merge_domain)
+        error = unmerge_space(mm);
+    if (!error)
+        mm->merge_domain = domain;
+    rwsem_write_done(&mm->lock);
+    return error;
+}
+
+u64 ksm_item_count(const struct mm *mm)
+{
+    return mm->ksm ? atomic_load_explicit(&mm->ksm->item_count, memory_order_relaxed) : 0;
 }
 
 /* --- PR_SET_MEMORY_MERGE --- */
