@@ -207,6 +207,8 @@ s64 task_reset_space(struct task *task)
     status = wait_for_survivor(task, &thread);
     if (status == 0 && thread) {
         status = thread_check_stopped(thread);
+        if (status == 0)
+            thread->clear_tid = thread->robust_list = 0; /* addresses in the space that goes */
         thread_put(thread);
     }
     if (status == 0)
