@@ -37,7 +37,7 @@ struct task {
     /* NULL: the kernel's, or gone. Changes under lock, when no thread of it can run */
     struct mm *mm;
     struct handle_table handles;
-    /* where foreign calls and faults go; NULL = ENOSYS / death. Never changes */
+    /* where foreign calls and faults go; NULL = ENOSYS / death. Once set, it never changes */
     struct port *server;
     u64 cookie;          /* the server's name for it */
     u32 pid;             /* what getpid returns */

@@ -195,6 +195,9 @@ enum {                      /* task_set */
     MG_TASK_DATA_LIMIT = 7,    /* RLIMIT_DATA in bytes */
     MG_TASK_BRK = 8,           /* start of the heap, after execve */
     MG_TASK_MEMORY_MERGE = 9,  /* the PR_SET_MEMORY_MERGE state */
+    /* handle of a port: where calls and faults of a task that was made without a server go from now
+     * on; its threads' cookie becomes the handle's. Once: EBUSY for a task that has one */
+    MG_TASK_SERVER = 10,
 };
 
 enum {                      /* thread_set */
