@@ -75,7 +75,11 @@ static noinline_fn s64 forward(struct trap_frame *frame)
 {
     struct task *task = current_thread()->task;
 
-    frame->error_code = (u32)frame->error_code;
+    if (frame->error_code > ~0u) { /* a number is an int: the upper half means nothing */
+        frame->error_code = (u32)frame->error_code;
+        syscall_dispatch(frame);
+        return SYSCALL_NO_RESULT;
+    }
     if (frame->error_code >= NUMBER_END)
         return -ENOSYS;
     s64 status = ipc_forward_syscall(frame);
