@@ -55,5 +55,11 @@ struct thread;
 CALLS(CALL_DECLARE)
 #undef CALL_DECLARE
 
+/* The number of a thread that waits in a fault, not in a call. */
+#define CALL_FAULT (~0u)
+
+/* Notes that the thread waits in a call (or a fault) that `token` answers. */
+void call_begin(struct thread *thread, u64 token, u32 number, const u64 *args);
+
 /* Runs the handler of the call the thread waits in, and answers it unless it has to wait. */
 void call_run(struct thread *thread);

@@ -99,6 +99,7 @@ static long prepare_thread(struct thread *thread, struct thread *child,
         return error;
     child->blocked = thread->blocked;
     child->nice = thread->nice;
+    child->policy = thread->policy;
     memcpy(child->name, thread->name, NAME_BYTES);
     if (!(request->flags & CLONE_VM) || request->flags & CLONE_VFORK)
         child->altstack = thread->altstack;

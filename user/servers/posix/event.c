@@ -98,6 +98,7 @@ void wait_wake(struct wait_queue *queue)
 {
     struct waiter *waiter;
 
+    queue->wakes++;
     list_for_each_entry(waiter, &queue->waiters, queue_link)
         wait_retry(waiter->thread);
 }
@@ -117,6 +118,15 @@ void wait_run_ready(void)
         else
             call_run(thread);
     }
+}
+
+void wait_queue_end(struct wait_queue *queue)
+{
+    struct waiter *waiter, *after;
+
+    wait_wake(queue);
+    list_for_each_entry_safe(waiter, after, &queue->waiters, queue_link)
+        list_remove(&waiter->queue_link);
 }
 
 static bool timer_less(const struct rb_node *a, const struct rb_node *b)

@@ -29,6 +29,7 @@ enum {
 
 struct wait_queue {
     struct list waiters; /* struct waiter.queue_link */
+    u64 wakes;           /* how often it was woken */
 };
 
 struct waiter {
@@ -64,6 +65,9 @@ long wait_on(struct thread *thread, struct wait_queue *queue);
 
 /* Lets every thread on the queue try again. */
 void wait_wake(struct wait_queue *queue);
+
+/* The same when the queue is about to go away: nobody is on it afterwards. */
+void wait_queue_end(struct wait_queue *queue);
 
 /* Takes a thread off its queues; it will not be woken any more. */
 void wait_forget(struct thread *thread);

@@ -6,8 +6,10 @@
  *
  * Nothing here waits: the kernel lets a killed task's threads go at their next boundary.
  */
+#include "user/servers/posix/calls.h"
 #include "user/servers/posix/file.h"
 #include "user/servers/posix/fs.h"
+#include "user/servers/posix/lock.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/tty.h"
@@ -71,11 +73,12 @@ static void drop_threads(struct process *process)
 
 static void drop_resources(struct process *process)
 {
+    lock_release_all(process);
     fd_table_put(process->files);
     fs_context_put(process->fs);
     signal_actions_put(process->actions);
     signal_pending_flush(&process->pending);
-    timer_set(&process->alarm, 0);
+    itimers_stop(process);
     if (process->program.exe)
         inode_put(process->program.exe);
     process->program.exe = NULL;
@@ -143,6 +146,8 @@ void process_reap(struct process *process)
     add_usage(&parent->children_usage, &process->usage);
     add_usage(&parent->children_usage, &process->children_usage);
     list_remove(&process->sibling);
+    wait_queue_end(&process->child_wait);
+    wait_queue_end(&process->vfork_wait);
     process_free_number(process);
     free(process);
 }
@@ -198,8 +203,8 @@ void process_notify_parent(struct process *process, int code)
         process_reap(process);
 }
 
-/* Has the group a member whose parent is elsewhere in the session, and so can look after it? */
-static bool group_is_orphaned(u32 pgid)
+/* A member whose parent is elsewhere in the session could look after the group. */
+bool process_group_is_orphaned(u32 pgid)
 {
     struct process *process;
 
@@ -229,8 +234,27 @@ static bool group_has_stopped(u32 pgid)
 
 void process_check_orphans(struct process *process)
 {
-    if (!group_has_stopped(process->pgid) || !group_is_orphaned(process->pgid))
+    if (!group_has_stopped(process->pgid) || !process_group_is_orphaned(process->pgid))
         return;
     signal_send_group(process->pgid, SIGHUP, NULL);
     signal_send_group(process->pgid, SIGCONT, NULL);
+}
+
+/* ---- Calls ---- */
+
+static u32 status_of(u64 code)
+{
+    return (u32)(code & 0xff) << 8;
+}
+
+long call_exit(struct thread *thread, const u64 *args)
+{
+    thread_exit(thread, status_of(args[0]));
+    return GONE;
+}
+
+long call_exit_group(struct thread *thread, const u64 *args)
+{
+    process_exit(thread->process, status_of(args[0]));
+    return GONE;
 }

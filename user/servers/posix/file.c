@@ -2,6 +2,7 @@
  * See file.h.
  */
 #include "user/servers/posix/file.h"
+#include "user/servers/posix/epoll.h"
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/lock.h"
 #include "user/servers/posix/process.h"
@@ -22,6 +23,7 @@ struct file *file_create(const struct file_ops *ops, struct inode *inode, u32 fl
     file->ops = ops;
     file->inode = inode;
     file->flags = flags;
+    list_init(&file->watchers);
     file_count++;
     return file;
 }
@@ -36,6 +38,7 @@ void file_put(struct file *file)
 {
     if (--file->refs)
         return;
+    epoll_forget(file);
     if (file->inode)
         lock_release_file(file);
     if (file->ops->release)

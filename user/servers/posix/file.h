@@ -45,6 +45,7 @@ struct file {
     u64 position;
     void *data;          /* the kind's own */
     u32 owner;           /* F_SETOWN */
+    struct list watchers; /* its places in the sets of epoll */
 };
 
 struct fd_table {

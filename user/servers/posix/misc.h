@@ -10,7 +10,7 @@ struct file;
 /* A descriptor for a process, readable when it has ended. NULL = no memory. */
 struct file *pidfd_create(u32 pid);
 
-/* The pid a pidfd stands for; 0 if the file is none. */
+/* The pid a pidfd stands for; 0 if the file is none, PID_MAX if the process has been reaped. */
 u32 pidfd_of(const struct file *file);
 
 /* Random bytes for /dev/urandom, getrandom and AT_RANDOM. */

@@ -51,6 +51,7 @@ static void pipe_free(struct pipe *pipe)
         pipe->fifo->fifo = NULL;
     if (pipe->twin)
         pipe->twin->twin = NULL;
+    wait_queue_end(&pipe->queue);
     free(pipe->bytes);
     free(pipe);
 }

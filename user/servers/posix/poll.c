@@ -2,7 +2,9 @@
  * poll and select: one loop over descriptors, with the sets of each call around it.
  */
 #define _GNU_SOURCE
+#include "user/servers/posix/poll.h"
 #include "user/servers/posix/calls.h"
+#include "user/servers/posix/epoll.h"
 #include "user/servers/posix/file.h"
 #include "user/servers/posix/process.h"
 #include <errno.h>
@@ -12,21 +14,24 @@
 #include <sys/select.h>
 #include <sys/time.h>
 
-#define ALWAYS (POLLERR | POLLHUP | POLLNVAL)
-
-/* What is ready of one descriptor; if nothing and `wait`, the thread is put on its queue. */
-static u32 poll_one(struct thread *thread, s32 fd, u32 events, bool wait)
+u32 poll_file(struct thread *thread, struct file *file, u32 events, bool wait)
 {
-    struct file *file = fd_get(thread->process, (u32)fd);
     struct wait_queue *queue = NULL;
     u32 ready;
 
-    if (!file)
-        return POLLNVAL;
-    ready = file->ops->poll ? file->ops->poll(file, &queue) & (events | ALWAYS) : events;
+    if (epoll_is(file))
+        return epoll_poll(thread, file, wait) & (events | POLL_ALWAYS);
+    ready = file->ops->poll ? file->ops->poll(file, &queue) & (events | POLL_ALWAYS) : events;
     if (!ready && wait && queue)
         wait_add(thread, queue);
     return ready;
+}
+
+static u32 poll_one(struct thread *thread, s32 fd, u32 events, bool wait)
+{
+    struct file *file = fd_get(thread->process, (u32)fd);
+
+    return file ? poll_file(thread, file, events, wait) : POLLNVAL;
 }
 
 static u32 poll_all(struct thread *thread, struct pollfd *fds, u64 count, bool wait)
@@ -53,8 +58,7 @@ static void put_remaining(struct thread *thread, u64 address, bool micro)
         user_put(thread, address, &time, sizeof time);
 }
 
-/* Turns a relative timeout into the thread's deadline, once. `zero`: it must not wait at all. */
-static long start_timeout(struct thread *thread, u64 address, u64 unit, bool *zero)
+long poll_start_timeout(struct thread *thread, u64 address, u64 unit, bool *zero)
 {
     struct timespec time;
 
@@ -74,8 +78,7 @@ static long start_timeout(struct thread *thread, u64 address, u64 unit, bool *ze
     return 0;
 }
 
-/* Takes the mask for the call, once. */
-static long start_mask(struct thread *thread, u64 address, u64 size)
+long poll_start_mask(struct thread *thread, u64 address, u64 size)
 {
     u64 mask;
 
@@ -127,10 +130,10 @@ long call_poll(struct thread *thread, const u64 *args)
 long call_ppoll(struct thread *thread, const u64 *args)
 {
     bool zero;
-    long result = start_timeout(thread, args[2], 1, &zero);
+    long result = poll_start_timeout(thread, args[2], 1, &zero);
 
     if (!result)
-        result = start_mask(thread, args[3], args[4]);
+        result = poll_start_mask(thread, args[3], args[4]);
     if (!result)
         result = do_poll(thread, args[0], (u32)args[1], zero);
     if (result != WAITING)
@@ -232,7 +235,7 @@ static long do_select(struct thread *thread, const u64 *args, bool zero)
 long call_select(struct thread *thread, const u64 *args)
 {
     bool zero;
-    long result = start_timeout(thread, args[4], 1000, &zero);
+    long result = poll_start_timeout(thread, args[4], 1000, &zero);
 
     if (!result)
         result = do_select(thread, args, zero);
@@ -245,12 +248,12 @@ long call_pselect6(struct thread *thread, const u64 *args)
 {
     u64 mask[2] = {0, 0}; /* pointer and size */
     bool zero;
-    long result = start_timeout(thread, args[4], 1, &zero);
+    long result = poll_start_timeout(thread, args[4], 1, &zero);
 
     if (!result && args[5] && user_get(thread, mask, args[5], sizeof mask))
         result = -EFAULT;
     if (!result)
-        result = start_mask(thread, mask[0], mask[1]);
+        result = poll_start_mask(thread, mask[0], mask[1]);
     if (!result)
         result = do_select(thread, args, zero);
     if (result != WAITING)

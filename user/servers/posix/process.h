@@ -40,6 +40,14 @@ struct usage {
     u64 voluntary, involuntary;
 };
 
+enum { ITIMERS = 3 }; /* ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF */
+
+struct interval_timer {
+    struct timer timer;
+    struct process *process;
+    u64 expires, interval; /* in ns of the clock it counts by; 0 = not set */
+};
+
 /* What execve leaves for /proc: where the strings lie in the process's memory, and the program. */
 struct program {
     struct inode *exe; /* a reference, or NULL */
@@ -79,8 +87,7 @@ struct process {
     struct thread *vfork_parent; /* sleeps until this process has executed or ended */
     struct wait_queue vfork_wait;
 
-    struct timer alarm;          /* ITIMER_REAL */
-    u64 alarm_interval;
+    struct interval_timer itimers[ITIMERS];
     struct usage usage;          /* its own, filled in when it ends */
     struct usage children_usage;
     u64 start_time;              /* CLOCK_MONOTONIC, ns */
@@ -124,6 +131,7 @@ struct thread {
     u64 trap, trap_error, trap_address; /* of its last fault, for the frame */
     char name[NAME_BYTES];
     s32 nice;
+    u32 policy; /* SCHED_OTHER, SCHED_BATCH or SCHED_IDLE */
 };
 
 extern struct list process_all;     /* process.all_link */
@@ -175,11 +183,17 @@ void process_notify_parent(struct process *process, int code);
 /* May `thread` act on the process as kill(2) and others ask? */
 bool process_may_control(const struct thread *thread, const struct process *target);
 
+/* The end of a process's interval timers (itimer.c). */
+void itimers_stop(struct process *process);
+
 /* CPU times of a living process so far, or of a zombie when it ended. */
 void process_get_usage(struct process *process, struct usage *usage);
 
 /* Is some process of the group in this session? */
 bool process_group_exists(u32 pgid, u32 sid);
+
+/* Is nobody left who could continue the group when it stops? */
+bool process_group_is_orphaned(u32 pgid);
 
 /* Sends SIGHUP and SIGCONT to stopped groups that nobody is left to look after. */
 void process_check_orphans(struct process *process);

@@ -378,8 +378,11 @@ static long lookup(struct inode *dir, const char *name, usize length, struct ino
 
 static struct inode *create(struct inode *dir, u32 mode, u64 rdev)
 {
-    (void)dir;
-    return tmpfs_create(mode, rdev);
+    struct inode *inode = tmpfs_create(mode, rdev);
+
+    if (inode)
+        inode->fs = dir->fs;
+    return inode;
 }
 
 static bool is_empty(struct inode *dir)

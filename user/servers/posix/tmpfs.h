@@ -98,5 +98,8 @@ long tmpfs_rename(struct inode *from, const char *name, struct inode *to, const 
                   u32 flags);
 long tmpfs_iterate(struct file *file, struct dir_sink *sink);
 
+/* Makes a directory and those above it, as far as they are missing. A reference, or NULL. */
+struct inode *tmpfs_make_path(const char *path, u32 mode);
+
 /* Fills the tree from a cpio archive in memory (unpack.c); `mapped`: bodies stay in its object. */
 void tmpfs_unpack(const void *archive, usize size, bool mapped);

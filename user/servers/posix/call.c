@@ -1,0 +1,61 @@
+/*
+ * The table of calls, and the way of one call through the server:
+ *
+ *     message -> call_begin -> handler --result--> answer
+ *                                 \--WAITING--> wait queue --woken--> call_run -> handler again
+ */
+#include "user/servers/posix/calls.h"
+#include "user/servers/posix/log.h"
+#include "user/servers/posix/process.h"
+#include <errno.h>
+#include <string.h>
+
+#define NUMBERS 512
+
+typedef long (*call_handler)(struct thread *thread, const u64 *args);
+
+static const call_handler handlers[NUMBERS] = {
+#define CALL_ENTRY(number, name) [number] = call_##name,
+    CALLS(CALL_ENTRY)
+#undef CALL_ENTRY
+};
+
+/* A call nobody serves: told once, for it is what the next program to be ported needs. */
+static long call_unknown(struct thread *thread)
+{
+    static bool told[NUMBERS];
+    u32 slot = MIN(thread->number, (u32)NUMBERS - 1);
+
+    if (!told[slot])
+        log_line("%s[%u]: system call %u is not implemented", thread->name, thread->process->pid,
+                 thread->number);
+    told[slot] = true;
+    return -ENOSYS;
+}
+
+void call_begin(struct thread *thread, u64 token, u32 number, const u64 *args)
+{
+    wait_forget(thread); /* it may be on the ready list for a signal: the call's end delivers it */
+    thread->token = token;
+    thread->number = number;
+    memcpy(thread->args, args, sizeof thread->args);
+    thread->tried = false;
+    thread->timed_out = false;
+    thread->done = 0;
+    thread->deadline = 0;
+}
+
+void call_run(struct thread *thread)
+{
+    call_handler handler = thread->number < NUMBERS ? handlers[thread->number] : NULL;
+    long result;
+
+    if (thread->number == CALL_FAULT)
+        result = RESTORED; /* the instruction is tried again */
+    else
+        result = handler ? handler(thread, thread->args) : call_unknown(thread);
+    if (result == WAITING)
+        thread->tried = true;
+    else if (result != GONE)
+        thread_finish(thread, result);
+}
