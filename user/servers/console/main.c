@@ -12,10 +12,12 @@
 #include "user/servers/console/clock.h"
 #include "user/servers/console/input.h"
 #include "user/servers/console/keyboard.h"
+#include "user/servers/console/screen.h"
 #include "user/servers/console/serial.h"
 #include <errno.h>
 #include <merganser/console.h>
 #include <merganser/native.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,7 +26,11 @@
 #define BIT_KEYBOARD 2
 #define INPUT_BYTES 4096
 #define WAITING_MAX 16
-#define ROOM_TO_TELL 16384    /* so much must be free before a client is told of room */
+#define DEFAULT_ROWS 24
+#define DEFAULT_COLUMNS 80
+#define ROOM_TO_TELL 16384       /* so much must be free before a client is told of room */
+#define FRAME (40 * MILLISECOND) /* the screen is painted no more often than that */
+#define SOON (2 * MILLISECOND)
 #define LAST_BITS MILLISECOND /* how often to look whether the port's last byte is out */
 
 static struct {
@@ -41,8 +47,9 @@ static struct ring input;
 static u64 waiting[WAITING_MAX]; /* whom to answer when everything is out */
 static u32 waiting_count;
 
-static bool have_serial, have_keyboard;
-static u64 timer_when; /* 0 = off */
+static bool have_serial, have_keyboard, have_screen;
+static enum input_source speaker; /* who typed last */
+static u64 timer_when;            /* 0 = off */
 
 /* --- time --- */
 
@@ -66,7 +73,8 @@ void input_add(enum input_source source, const u8 *bytes, u32 length)
 {
     bool first = ring_used(&input) == 0;
 
-    (void)source;
+    if (length)
+        speaker = source;
     ring_write(&input, bytes, length);
     if (first && ring_used(&input) && client.port)
         mg_port_notify(client.port, client.input_bit);
@@ -79,6 +87,8 @@ static u32 output_write(const u8 *bytes, u32 length)
     u32 taken = have_serial ? serial_write(bytes, length) : length;
 
     client.refused |= taken < length;
+    if (have_screen)
+        screen_write(bytes, taken, speaker == INPUT_KEYBOARD || !have_serial);
     return taken;
 }
 
@@ -89,6 +99,24 @@ static void tell_of_room(void)
     client.refused = false;
     if (client.port)
         mg_port_notify(client.port, client.room_bit);
+}
+
+/* Painting waits until a frame is due, so that it delays no answer and fast output is not painted
+ * line by line. */
+static void paint_when_due(void)
+{
+    static u64 due, last; /* due: 0 = nothing to paint */
+
+    if (!have_screen || (!due && !screen_changed()))
+        return;
+    if (!due)
+        due = MAX(clock_now() + SOON, last + FRAME);
+    timer_at(due);
+    if (clock_now() < due)
+        return;
+    screen_paint();
+    last = clock_now();
+    due = 0;
 }
 
 /* Answers those who wait for the line. Its last byte makes no interrupt: the timer looks again. */
@@ -188,9 +216,15 @@ static void call_read(struct mg_msg *msg)
 
 static void call_size(struct mg_msg *msg)
 {
+    struct screen_size size = {.rows = DEFAULT_ROWS, .columns = DEFAULT_COLUMNS};
+
+    if (have_screen)
+        size = screen_size();
     reply(msg, 0);
-    msg->word[0] = 24;
-    msg->word[1] = 80;
+    msg->word[0] = size.rows;
+    msg->word[1] = size.columns;
+    msg->word[2] = size.width;
+    msg->word[3] = size.height;
 }
 
 /* True: answered later. */
@@ -229,6 +263,18 @@ static bool serve(struct mg_msg *msg)
     return true;
 }
 
+/* The number after a word of the kernel's command line, or 0. */
+static u32 argument(const char *word)
+{
+    static struct mg_boot_info info;
+    const char *at;
+
+    if (mg_boot_info(MG_HANDLE_SYSTEM, &info) < 0)
+        return 0;
+    at = strstr(info.cmdline, word);
+    return at ? (u32)strtoul(at + strlen(word), NULL, 10) : 0;
+}
+
 int main(void)
 {
     struct mg_msg msg = {0};
@@ -236,6 +282,7 @@ int main(void)
 
     ring_init(&input, input_bytes, INPUT_BYTES);
     have_serial = serial_start(PORT, BIT_SERIAL);
+    have_screen = screen_start(argument("rows="), argument("columns="));
     have_keyboard = keyboard_start(PORT, BIT_KEYBOARD);
     for (;;) {
         long error = answer ? mg_ipc_reply_recv(PORT, &msg) : mg_ipc_recv(PORT, &msg);
@@ -245,5 +292,6 @@ int main(void)
         answer = !error && serve(&msg);
         tell_of_room();
         answer_waiting();
+        paint_when_due();
     }
 }
