@@ -21,6 +21,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "lib/bitmap.h"
+#include "lib/string.h"
 
 #define TICK_NS 10000000ul
 
@@ -142,6 +143,16 @@ static void schedule(bool yields)
         spin_wait();
     sched_switch_threads(cpu, prev, next);
 }
+
+#ifdef MG_DEBUG
+void sched_switch_held_locks(struct cpu *cpu, struct thread *prev, struct thread *next)
+{
+    memcpy(prev->held, cpu->held, cpu->held_count * sizeof(cpu->held[0]));
+    prev->held_count = cpu->held_count;
+    memcpy(cpu->held, next->held, next->held_count * sizeof(next->held[0]));
+    cpu->held_count = next->held_count;
+}
+#endif
 
 void sched_schedule(void)
 {
