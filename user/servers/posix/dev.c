@@ -168,7 +168,7 @@ static bool has_node(struct inode *dir, const char *name)
 
 void dev_init(void)
 {
-    struct inode *dir = tmpfs_make_path("dev", 0755), *shared;
+    struct inode *dir = tmpfs_make_path("dev", 0755);
 
     if (!dir || !inode_is_dir(dir)) {
         log_line("/dev can't be made");
@@ -185,11 +185,6 @@ void dev_init(void)
         if (!has_node(dir, links[i].name))
             name_node(dir, links[i].name,
                       tmpfs_create_link(links[i].target, strlen(links[i].target)));
-    }
-    shared = tmpfs_make_path("dev/shm", 0777);
-    if (shared) {
-        shared->mode |= S_ISVTX;
-        inode_put(shared);
     }
     inode_put(dir);
 }

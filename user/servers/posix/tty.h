@@ -34,4 +34,4 @@ bool tty_is_controlling(const struct process *process);
 /* After open without O_NOCTTY: a session leader without a terminal takes it. */
 void tty_opened(struct process *process);
 
-enum { TTY_NOTIFY_INPUT = 1, TTY_NOTIFY_ROOM = 2 };
+enum { TTY_NOTIFY_INPUT = 1, TTY_NOTIFY_ROOM = 2, TTY_NOTIFY_DRAINED = 4 };
