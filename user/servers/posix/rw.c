@@ -253,8 +253,12 @@ static long copy_files(struct thread *thread, struct file *in, u64 *in_position,
             return total ? (long)total : got;
         uio_init(&io, MG_HANDLE_SELF, &piece, (u64)buffer, (usize)got);
         put = write(out, thread, &io, out_position);
-        if (put == WAITING && total)
+        if (put == WAITING && (total || thread->done))
             wait_forget(thread);
+        if (put == WAITING && thread->done) { /* a part of it went out */
+            put = (long)thread->done;
+            thread->done = 0;
+        }
         if (put <= 0)
             return total ? (long)total : put;
         *in_position += (u64)put;
