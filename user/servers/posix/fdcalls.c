@@ -114,7 +114,10 @@ long call_fcntl(struct thread *thread, const u64 *args)
     case F_SETFL: return set_flags(file, (u32)args[2]);
     case F_GETLK:
     case F_SETLK:
-    case F_SETLKW: return lock_record(thread, file, (u32)args[1], args[2]);
+    case F_SETLKW:
+    case F_OFD_GETLK:
+    case F_OFD_SETLK:
+    case F_OFD_SETLKW: return lock_record(thread, file, (u32)args[1], args[2]);
     case F_SETOWN: file->owner = (u32)args[2]; return 0;
     case F_GETOWN: return (s32)file->owner;
     case F_GETPIPE_SZ: return 65536;
