@@ -11,7 +11,7 @@
     /* sys_mem.c */                                                                                \
     X(9, mmap) X(10, mprotect) X(11, munmap) X(12, brk) X(25, mremap) X(26, msync) X(27, mincore)  \
     X(28, madvise) X(149, mlock) X(150, munlock) X(151, mlockall) X(152, munlockall)               \
-    X(157, prctl) X(325, mlock2)                                                                   \
+    X(157, prctl) X(325, mlock2) X(329, pkey_mprotect) X(330, pkey_alloc) X(331, pkey_free)        \
     /* sys_time.c */                                                                               \
     X(96, gettimeofday) X(201, time) X(227, clock_settime) X(228, clock_gettime)                   \
     X(229, clock_getres)                                                                           \

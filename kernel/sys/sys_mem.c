@@ -13,6 +13,9 @@
 
 enum { PR_SET_MEMORY_MERGE = 67, PR_GET_MEMORY_MERGE = 68 };
 
+#define PKEY_RIGHTS 3 /* PKEY_DISABLE_ACCESS, PKEY_DISABLE_WRITE */
+#define PKEY_NONE (-1)
+
 /* A bit that no memory call knows. */
 #define UNKNOWN_FLAG 0x80000000u
 
@@ -47,6 +50,23 @@ s64 sys_mprotect(struct trap_frame *frame)
 {
     return mm_protect(current_mm(), SYSCALL_ARG0(frame), SYSCALL_ARG1(frame),
                       narrow(SYSCALL_ARG2(frame)));
+}
+
+/* Protection keys: as on a processor without them, where none can be had. */
+s64 sys_pkey_alloc(struct trap_frame *frame)
+{
+    return SYSCALL_ARG0(frame) || SYSCALL_ARG1(frame) & ~(u64)PKEY_RIGHTS ? -EINVAL : -ENOSPC;
+}
+
+s64 sys_pkey_free(struct trap_frame *frame)
+{
+    (void)frame;
+    return -EINVAL;
+}
+
+s64 sys_pkey_mprotect(struct trap_frame *frame)
+{
+    return (s32)SYSCALL_ARG3(frame) == PKEY_NONE ? sys_mprotect(frame) : -EINVAL;
 }
 
 s64 sys_mremap(struct trap_frame *frame)

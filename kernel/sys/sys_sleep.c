@@ -56,6 +56,7 @@ static s64 clock_offset(s32 clock, u64 *offset)
     case CLOCK_BOOTTIME:
     case CLOCK_BOOTTIME_ALARM: return 0;
     case CLOCK_PROCESS_CPUTIME_ID:
+    case CLOCK_THREAD_CPUTIME_ID:
     case CLOCK_MONOTONIC_RAW:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_MONOTONIC_COARSE: return -EOPNOTSUPP;
