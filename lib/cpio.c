@@ -94,10 +94,10 @@ static bool read_magic(const u8 *header, bool *summed)
            (*summed || header[MAGIC_SIZE - 1] == '1');
 }
 
-/* A name has no NUL but the one at its end. */
+/* A name ends with a NUL, or with many: a writer may so move the content to a boundary. */
 static bool name_is_valid(const char *name, usize size)
 {
-    return size > 1 && strnlen(name, size) == size - 1;
+    return size > 1 && name[0] && name[size - 1] == '\0';
 }
 
 static void fill_entry(struct cpio_entry *entry, const u32 fields[FIELD_COUNT])
@@ -143,7 +143,7 @@ enum cpio_status cpio_next(struct cpio *cpio, struct cpio_entry *entry)
         return CPIO_BAD;
     fill_entry(entry, fields);
     entry->name = name;
-    entry->name_length = fields[FIELD_NAME_SIZE] - 1;
+    entry->name_length = strlen(name);
     entry->data = data;
     cpio->position = position;
     return CPIO_ENTRY;
