@@ -47,7 +47,7 @@ printf_like(1, 2) static void say(const char *template, ...)
 /* The machine can't go on: tools/vm knows the word, a person reads the rest. */
 static noreturn_fn void give_up(const char *what, const char *why, long error)
 {
-    say("init: PANIC: %s: %s (%ld)", what, why, error);
+    say("PANIC: init: %s: %s (%ld)", what, why, error);
     for (;;) {
         struct mg_msg msg = {0};
 

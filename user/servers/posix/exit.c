@@ -93,7 +93,7 @@ void process_exit(struct process *process, u32 status)
         return;
     process->exiting = true;
     if (process == process_init)
-        log_line("PANIC: init has ended, wait status %#x", status);
+        log_panic("init has ended, wait status %#x", status);
     process_get_usage(process, &process->usage);
     mg_task_kill(process->task);
     drop_threads(process);

@@ -94,7 +94,7 @@ static void make_room(struct thread *thread)
     struct process *victim = choose_victim(&pages);
 
     if (!victim) {
-        log_line("out of memory, and no process may be ended for it: PANIC");
+        log_panic("out of memory, and no process may be ended for it");
         victim = thread->process;
     }
     log_line("out of memory: ended %s[%u], which had the most of it, score %ld pages",

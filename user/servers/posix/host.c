@@ -2,10 +2,11 @@
  * The machine as a whole: its names, its load, its log, mounts, and how it is turned off.
  */
 #define _GNU_SOURCE
+#include "user/servers/posix/host.h"
 #include "user/lib/spawn.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/fs.h"
-#include "user/servers/posix/host.h"
+#include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/stats.h"
 #include "user/servers/posix/user.h"
@@ -19,7 +20,6 @@
 #include <sys/utsname.h>
 
 #define REBOOT_MAGIC 0xfee1deadu
-#define LOG_BYTES 65536 /* what syslog says its buffer holds */
 #define SYSINFO_BYTES 112
 
 static bool is_root(const struct thread *thread)
@@ -98,62 +98,66 @@ enum { LOG_READ_ALL = 3, LOG_READ_CLEAR = 4, LOG_CLEAR = 5, LOG_UNREAD = 9, LOG_
 
 static u64 log_cleared; /* bytes of the log before this are not shown any more */
 
-/* Reads all the log still holds: bytes in *text, which the caller frees. */
-static long read_log(char **text)
+/* Reads the log from an offset to its end: bytes, which the caller frees, and *size. */
+static char *read_log(u64 offset, usize *size)
 {
-    usize used = 0, size = 0;
-    long got;
+    u64 end = log_end(log_cleared);
+    char *text = malloc(end - offset + 1);
 
-    *text = NULL;
-    do {
-        char *larger = realloc(*text, size += LOG_BYTES);
+    *size = 0;
+    if (!text)
+        return NULL;
+    while (offset + *size < end) {
+        usize got = log_get(offset + *size, text + *size, end - offset - *size);
 
-        if (!larger)
-            return used ? (long)used : -ENOMEM;
-        *text = larger;
-        got = mg_log_read(POSIX_HANDLE_SYSTEM, log_cleared + used, *text + used, size - used);
-        used += got > 0 ? (usize)got : 0;
-    } while (got > 0 && used == size);
-    return (long)used;
+        if (!got)
+            break;
+        *size += got;
+    }
+    return text;
+}
+
+/* Where what can be shown begins. */
+static u64 log_start(void)
+{
+    u64 end = log_end(log_cleared);
+
+    return MAX(log_cleared, end - MIN(end, LOG_KEPT_BYTES));
 }
 
 /* The end of the log that fits. */
 static long give_log(struct thread *thread, u64 address, s32 room, bool clear)
 {
+    usize size, shown;
+    u64 start = log_start();
+    long result;
     char *text;
-    long length, shown;
 
     if (!address || room < 0)
         return -EINVAL;
-    length = read_log(&text);
-    shown = length < 0 ? length : MIN(length, (long)room);
-    if (shown > 0 && user_put(thread, address, text + (length - shown), (usize)shown))
-        shown = -EFAULT;
-    if (shown >= 0 && clear)
-        log_cleared += (u64)length;
+    text = read_log(start, &size);
+    if (!text)
+        return -ENOMEM;
+    shown = MIN(size, (usize)room);
+    result = user_put(thread, address, text + size - shown, shown) ? -EFAULT : (long)shown;
+    if (result >= 0 && clear)
+        log_cleared = start + size;
     free(text);
-    return shown;
+    return result;
 }
 
 long call_syslog(struct thread *thread, const u64 *args)
 {
     u32 what = (u32)args[0];
-    char *text;
-    long length;
 
     if (what != LOG_READ_ALL && what != LOG_SIZE && !is_root(thread))
         return -EPERM;
     switch (what) {
     case LOG_READ_ALL:
     case LOG_READ_CLEAR: return give_log(thread, args[1], (s32)args[2], what == LOG_READ_CLEAR);
-    case LOG_SIZE: return LOG_BYTES;
-    case LOG_CLEAR:
-    case LOG_UNREAD:
-        length = read_log(&text);
-        free(text);
-        if (what == LOG_CLEAR && length > 0)
-            log_cleared += (u64)length;
-        return what == LOG_CLEAR ? 0 : length;
+    case LOG_CLEAR: log_cleared = log_end(log_cleared); return 0;
+    case LOG_UNREAD: return (long)(log_end(log_cleared) - log_start());
+    case LOG_SIZE: return LOG_KEPT_BYTES;
     default: return what <= LOG_SIZE ? 0 : -EINVAL; /* the console's level is not ours to set */
     }
 }

@@ -8,6 +8,7 @@
  * The kernel does not tell when a line is added: while somebody waits for one, a timer looks.
  */
 #include "user/servers/posix/dev.h"
+#include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEPT_BYTES 131072ul /* of the log that can be read back; not more than the kernel has */
 #define LINE_BYTES 512
 #define WRITE_BYTES 1024
 #define LOOK_NS (SECOND / 10)
@@ -26,39 +26,6 @@ static struct wait_queue queue = {.waiters = LIST_INIT(queue.waiters)};
 static struct timer timer;
 static u64 seen_end; /* end of the log when the timer last looked */
 
-/* The log's bytes from an offset on: how many. */
-static usize log_get(u64 offset, void *to, usize size)
-{
-    long got = mg_log_read(MG_HANDLE_SYSTEM, offset, to, size);
-
-    return got > 0 ? (usize)got : 0;
-}
-
-static bool is_before_end(u64 offset)
-{
-    char byte;
-
-    return log_get(offset, &byte, 1) > 0;
-}
-
-/* The number of bytes ever logged, looked for from `low` on, which must not be beyond it. */
-static u64 find_end(u64 low)
-{
-    u64 step = 1;
-
-    while (is_before_end(low + step))
-        step *= 2;
-    for (u64 high = low + step; low < high;) { /* the end lies in [low, high] */
-        u64 middle = low + (high - low) / 2;
-
-        if (is_before_end(middle))
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
 /* If the kernel keeps the bytes at *position no longer, moves on to the first line it does. */
 static void skip_lost(u64 *position)
 {
@@ -66,9 +33,9 @@ static void skip_lost(u64 *position)
     usize got;
     const char *end;
 
-    if (!is_before_end(*position + KEPT_BYTES))
+    if (!log_reaches(*position + LOG_KEPT_BYTES))
         return;
-    *position = find_end(*position + KEPT_BYTES) - KEPT_BYTES;
+    *position = log_end(*position + LOG_KEPT_BYTES) - LOG_KEPT_BYTES;
     got = log_get(*position, line, sizeof line);
     end = memchr(line, '\n', got);
     *position += end ? (usize)(end - line) + 1 : got;
@@ -83,7 +50,7 @@ static void look(struct timer *unused)
     (void)unused;
     if (list_empty(&queue.waiters))
         return;
-    seen_end = find_end(seen_end);
+    seen_end = log_end(seen_end);
     if (seen_end != end)
         wait_wake(&queue);
     timer_set(&timer, time_now() + LOOK_NS);
@@ -171,7 +138,7 @@ static long kmsg_write(struct file *file, struct thread *thread, struct uio *io,
 
 static u32 kmsg_poll(struct file *file, struct wait_queue **wait)
 {
-    bool some = is_before_end(file->position);
+    bool some = log_reaches(file->position);
 
     *wait = &queue;
     if (!some)
@@ -182,7 +149,7 @@ static u32 kmsg_poll(struct file *file, struct wait_queue **wait)
 static long kmsg_size(struct file *file)
 {
     (void)file;
-    return (long)find_end(0);
+    return (long)log_end(0);
 }
 
 const struct file_ops kmsg_ops = {

@@ -13,16 +13,63 @@
 mg_handle server_port = POSIX_HANDLE_PORT;
 struct mg_boot_info boot_info;
 
+printf_like(2, 0) static void write_line(const char *name, const char *template, va_list arguments)
+{
+    char line[256];
+    usize prefix = strlen(strcpy(line, name));
+
+    vsnprintf(line + prefix, sizeof line - prefix, template, arguments);
+    mg_log_write(POSIX_HANDLE_SYSTEM, line, strlen(line));
+}
+
 void log_line(const char *template, ...)
 {
-    char line[256] = "posix: ";
-    usize prefix = strlen(line);
     va_list arguments;
 
     va_start(arguments, template);
-    vsnprintf(line + prefix, sizeof line - prefix, template, arguments);
+    write_line("posix: ", template, arguments);
     va_end(arguments);
-    mg_log_write(POSIX_HANDLE_SYSTEM, line, strlen(line));
+}
+
+void log_panic(const char *template, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, template);
+    write_line("PANIC: posix: ", template, arguments);
+    va_end(arguments);
+}
+
+usize log_get(u64 offset, void *to, usize size)
+{
+    long got = mg_log_read(POSIX_HANDLE_SYSTEM, offset, to, size);
+
+    return got > 0 ? (usize)got : 0;
+}
+
+bool log_reaches(u64 offset)
+{
+    char byte;
+
+    return log_get(offset, &byte, 1) > 0;
+}
+
+/* The kernel does not tell the end: steps that double pass it, then the interval is halved. */
+u64 log_end(u64 low)
+{
+    u64 step = 1;
+
+    while (log_reaches(low + step))
+        step *= 2;
+    for (u64 high = low + step; low < high;) {
+        u64 middle = low + (high - low) / 2;
+
+        if (log_reaches(middle))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 bool stats_memory(struct mg_memory_stats *memory)

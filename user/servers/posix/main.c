@@ -41,7 +41,7 @@ static struct fs shm_fs = {"tmpfs", "shm", "/dev/shm", 2, TMPFS_MAGIC, false};
 
 static noreturn_fn void give_up(const char *what, long error)
 {
-    log_line("PANIC: %s (%ld)", what, error);
+    log_panic("%s (%ld)", what, error);
     exit(1);
 }
 
