@@ -24,6 +24,10 @@ static_assert(offsetof(struct thread, arch.kernel_rsp) == 0, "THREAD_KERNEL_RSP"
 static_assert(offsetof(struct thread, work) == 48, "THREAD_WORK");
 static_assert(offsetof(struct trap_frame, vector) == 120, "FRAME_VECTOR");
 static_assert(sizeof(struct trap_frame) == 176, "FRAME_SIZE");
+static_assert(offsetof(struct trap_frame, rip) - offsetof(struct trap_frame, vector) == 16,
+              "TAIL_RIP");
+static_assert(offsetof(struct trap_frame, rflags) - offsetof(struct trap_frame, vector) == 32,
+              "TAIL_RFLAGS");
 static_assert(offsetof(struct trap_frame, rsp) - offsetof(struct trap_frame, vector) == 40,
               "TAIL_RSP");
 static_assert(TRAP_SYSCALL == 256, "TRAP_SYSCALL");
