@@ -443,7 +443,11 @@ static noinline_fn s64 receive_awake(struct thread *self, const struct trap_fram
     } else if (port) {
         struct thread *first = list_first_entry(&port->callers, struct thread, ipc.link);
 
+        u32 queued = THREAD_BLOCKED_FOR(WORK_KILL | WORK_SUSPEND);
+
         list_remove(&first->ipc.link);
+        /* It can't be taken back any more: from here on it counts as stopped. */
+        atomic_compare_exchange_strong(&first->state, &queued, THREAD_BLOCKED_FOR(WORK_KILL));
         take_call(first, first->ipc.cookie, self);
     }
     if (port)
