@@ -86,5 +86,7 @@ s64 native_object_physical(struct trap_frame *frame)
         return -EINVAL;
     struct object *object = object_create_physical((pa_t){address}, bytes, (u32)cache);
 
+    if (object && boot_info.framebuffer - address < bytes)
+        screen_release(); /* who has it draws on it */
     return object ? native_install(HANDLE_OBJECT, object) : -ENOMEM;
 }
