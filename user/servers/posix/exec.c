@@ -14,6 +14,7 @@
 #include "user/servers/posix/exec.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/fs.h"
+#include "user/servers/posix/log.h"
 #include "user/servers/posix/misc.h"
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/tmpfs.h"
@@ -246,6 +247,7 @@ static long commit(struct thread *thread, struct exec *exec)
         error = start(thread, exec, stack);
     if (!error)
         return RESTORED;
+    log_line("%s[%u]: ended, for it can't be loaded (%ld)", thread->name, process->pid, error);
     process_exit(process, SIGKILL);
     return GONE;
 }

@@ -198,9 +198,9 @@ static long restore_fpu(struct thread *thread, u64 address)
 {
     static u8 state[MG_FPU_MAX] aligned_to(64);
     struct software software;
-    usize size = XSAVE_BYTES;
+    usize size = FXSAVE_BYTES; /* what this leaves out, the kernel puts into its initial state */
 
-    memset(state, 0, XSAVE_BYTES);
+    memset(state, 0, FXSAVE_BYTES);
     if (!address) {
         const u32 mxcsr = MXCSR_DEFAULT;
 
@@ -215,8 +215,6 @@ static long restore_fpu(struct thread *thread, u64 address)
             size = software.size;
             if (user_get(thread, state, address, size))
                 return -EFAULT;
-        } else {
-            state[FXSAVE_BYTES] = 3; /* XSTATE_BV: x87 and SSE */
         }
     }
     return mg_thread_set_state(thread->handle, MG_STATE_FPU, state, size) < 0 ? -EFAULT : 0;
