@@ -46,11 +46,11 @@ static struct frame *hold_present(struct mm *mm, va_t va, bool write)
 }
 
 /* Device memory beyond the machine's own has no frame to hold. */
-static bool is_holdable(struct mm *mm, va_t va)
+static bool is_device(struct mm *mm, va_t va)
 {
     struct vma *vma = vma_at(mm, va);
 
-    return vma && !(vma->flags & VMA_PHYSICAL);
+    return vma && (vma->flags & VMA_PHYSICAL);
 }
 
 struct frame *mm_pin_page(struct mm *mm, va_t va, bool write)
@@ -60,11 +60,11 @@ struct frame *mm_pin_page(struct mm *mm, va_t va, bool write)
     for (;;) {
         rwsem_read(&mm->lock);
         struct frame *frame = hold_present(mm, va, write);
-        bool possible = frame || is_holdable(mm, va);
+        bool device = !frame && is_device(mm, va);
         rwsem_read_done(&mm->lock);
         if (frame)
             return frame;
-        if (mm_fault(mm, va, write ? ACCESS_WRITE : ACCESS_READ) || !possible)
+        if (device || mm_fault(mm, va, write ? ACCESS_WRITE : ACCESS_READ))
             return NULL;
     }
 }
