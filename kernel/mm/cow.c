@@ -45,6 +45,20 @@ static bool frame_is_ours(struct frame *frame, u32 refs)
     }
 }
 
+/* The last user of a merged frame gets it as a private one, and the figures follow. False: somebody
+ * else can see it. */
+static bool cow_reuse_merged(const struct fault *fault, struct frame *frame)
+{
+    struct mm *mm = fault->mm;
+
+    if (!ksm_reuse_frame(frame, mm->lineage, vma_index(fault->vma, fault->va)))
+        return false;
+    ksm_count_mappings(-1);
+    atomic_fetch_sub_explicit(&mm->rss_merged, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mm->rss_anon, 1, memory_order_relaxed);
+    return true;
+}
+
 static enum cow_decision cow_decide(const struct fault *fault, struct frame *frame)
 {
     u32 refs = atomic_load_explicit(&frame->refs, memory_order_acquire);
@@ -56,9 +70,7 @@ static enum cow_decision cow_decide(const struct fault *fault, struct frame *fra
     case FRAME_KIND_MERGED:
         if (refs != 1 || atomic_load(&cow_policy) != COW_EXACT)
             return COW_DO_COPY;
-        return ksm_reuse_frame(frame, fault->mm->lineage, vma_index(fault->vma, fault->va))
-                   ? COW_REUSE
-                   : COW_DO_COPY;
+        return cow_reuse_merged(fault, frame) ? COW_REUSE : COW_DO_COPY;
     default: return COW_DO_COPY; /* the object keeps its frame */
     }
 }

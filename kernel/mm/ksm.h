@@ -36,7 +36,8 @@ u64 ksm_item_count(const struct mm *mm);
 void ksm_frame_released(struct frame *frame);
 /* A write fault of the last user of a merged frame, policy exact: freezes the count at one, takes
  * the frame out of the stable index and makes it an anonymous frame owned by (lineage, index).
- * False: somebody else can see it; copy. PTE lock held; takes the ksm lock (rank above it). */
+ * False: somebody else can see it; copy. PTE lock held; takes the ksm lock (rank above it). Its
+ * mapping is then no merged one any more: the caller changes the figures. */
 bool ksm_reuse_frame(struct frame *frame, struct lineage *lineage, u64 index);
 /* Merged mappings come and go: keeps pages_shared and pages_sharing exact. */
 void ksm_count_mappings(s64 change);
