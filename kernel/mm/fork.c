@@ -57,13 +57,13 @@ static struct frame *fork_copy_page(struct fork_run *fork, const struct frame *p
 static bool fork_share(struct fork_run *fork, struct frame *frame, pte_t *from, va_t va,
                        pte_t *entry)
 {
-    fork->counts.of[frame_kind(frame)]++;
     if (unlikely(__atomic_load_n(&frame->pins, __ATOMIC_RELAXED) != 0)) {
         struct frame *copy = fork_copy_page(fork, frame, va);
 
         if (!copy)
             return false;
         *entry = pte_dirtied(pte_make(frame_pfn(copy), vma_rights(fork->vma)));
+        fork->counts.of[FRAME_KIND_ANON]++;
         return true;
     }
     if (pte_is_writable(*entry))
@@ -71,6 +71,7 @@ static bool fork_share(struct fork_run *fork, struct frame *frame, pte_t *from, 
     frame_get(frame);
     atomic_fetch_add_explicit(&frame->maps, 1, memory_order_relaxed);
     *entry = pte_dirtied(pte_readonly(*entry)); /* new to the scanner: mm.h */
+    fork->counts.of[frame_kind(frame)]++;
     return true;
 }
 
