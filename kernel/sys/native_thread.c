@@ -7,6 +7,9 @@
 #include "kernel/sys/lookup.h"
 #include "kernel/sys/native.h"
 
+#define FPU_LEGACY_BYTES 512ul /* x87 and SSE: all there is without XSAVE */
+#define FPU_HEADER_END 576ul   /* the XSAVE header, which tells what follows */
+
 /* --- making, starting, stopping --- */
 
 s64 native_thread_create(struct trap_frame *frame)
@@ -113,20 +116,26 @@ static s64 set_regs(struct thread *thread, u64 buffer, u64 size)
     return sizeof(regs);
 }
 
+/* Fewer bytes than the processor's area has may be given: without the header of XSAVE they are the
+ * first part alone, else the missing parts read as zeros. */
 static s64 set_fpu(struct thread *thread, u64 buffer, u64 size)
 {
-    if (size == 0 || size > MG_FPU_MAX)
+    u64 whole = size < FPU_HEADER_END ? FPU_LEGACY_BYTES : fpu_size;
+    u64 given = MIN(size, whole);
+
+    if (size < FPU_LEGACY_BYTES || size > MAX((u64)fpu_size, FPU_HEADER_END) ||
+        (size > FPU_LEGACY_BYTES && size < FPU_HEADER_END))
         return -EINVAL;
-    void *area = kmalloc(size);
+    void *area = kzalloc(whole);
 
     if (!area)
         return -ENOMEM;
-    s64 status = user_read(area, buffer, size);
+    s64 status = user_read(area, buffer, given);
 
     if (status == 0)
         status = thread_check_stopped(thread);
     if (status == 0)
-        status = arch_fpu_set(thread, area, size);
+        status = arch_fpu_set(thread, area, whole);
     kfree(area);
     return status < 0 ? status : (s64)size;
 }

@@ -218,7 +218,9 @@ struct mg_regs {
 
 enum {
     MG_STATE_REGS = 1, /* struct mg_regs */
-    MG_STATE_FPU = 2,  /* the XSAVE area in standard form, at most MG_FPU_MAX bytes */
+    /* the XSAVE area in standard form, at most MG_FPU_MAX bytes; set takes 512 (x87 and SSE) or, with
+     * the header, from 576 on: what is missing is zero */
+    MG_STATE_FPU = 2,
 };
 #define MG_FPU_MAX 4096
 
