@@ -36,7 +36,7 @@ static inline int files_remove_one(const char *path, const struct stat *info, in
 /* Removes that folder and all in it. */
 static inline void files_leave(void)
 {
-    if (chdir("/") < 0 || nftw(files_folder, files_remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0) {
+    if (chdir("/") < 0 || nftw(files_folder, files_remove_one, 128, FTW_DEPTH | FTW_PHYS) < 0) {
         note("%s stays: %s", files_folder, strerror(errno));
     }
 }
