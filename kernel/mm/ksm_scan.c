@@ -38,7 +38,7 @@ struct scan_page {
     struct ksm_node *node;    /* what it is to be merged into; its frame is referenced */
     struct frame *merged;     /* node's frame */
     struct ksm_item *partner; /* the first user of a new node; NULL = the node was there */
-    struct mm *partner_mm;    /* referenced and read-locked */
+    struct mm *partner_mm;    /* referenced, and read-locked until the page is done */
     va_t partner_va;
 };
 
@@ -185,19 +185,19 @@ static bool match_stable(struct scan_page *page)
     return false;
 }
 
-/* Locks the space of a page in the unstable index, without waiting. ksm_lock held. */
+/* Locks the space of a page in the unstable index, without waiting. ksm_lock held: the space can't go
+ * away before it has dropped the item. */
 static bool partner_hold(struct scan_page *page, struct ksm_item *item)
 {
     struct mm *mm;
 
     ksm_item_place(item, &mm, &page->partner_va);
-    if (!ksm_mm_try_get(mm))
-        return false;
     if (!rwsem_try_read(&mm->lock)) {
-        spin_unlock(&ksm_lock); /* the last reference may turn out to be ours */
-        mm_put(mm);
-        spin_lock(&ksm_lock);
         count(COUNT_ksm_refused_busy);
+        return false;
+    }
+    if (!ksm_mm_try_get(mm)) {
+        rwsem_read_done(&mm->lock);
         return false;
     }
     page->partner_mm = mm;
@@ -205,13 +205,20 @@ static bool partner_hold(struct scan_page *page, struct ksm_item *item)
     return true;
 }
 
-static void partner_release(struct scan_page *page)
+static void partner_unlock(struct scan_page *page)
 {
-    if (!page->partner_mm)
-        return;
-    rwsem_read_done(&page->partner_mm->lock);
-    mm_put(page->partner_mm);
-    page->partner_mm = NULL;
+    if (page->partner_mm)
+        rwsem_read_done(&page->partner_mm->lock);
+}
+
+/* The last reference may turn out to be ours, and a space is torn down with no mm->lock held. */
+static void partners_put(void)
+{
+    for (u32 i = 0; i < step.count; i++) {
+        if (step.pages[i].partner_mm)
+            mm_put(step.pages[i].partner_mm);
+        step.pages[i].partner_mm = NULL;
+    }
 }
 
 /* Whether the two pages are one frame already, as after fork: then there is nothing to win. */
@@ -306,7 +313,7 @@ static void merge_page(struct scan_page *page)
     if (merged)
         ksm_item_set_merged(page->item, page->node);
     spin_unlock(&ksm_lock);
-    partner_release(page);
+    partner_unlock(page);
     frame_put(page->merged);
 }
 
@@ -319,7 +326,7 @@ static void match_and_merge(void)
         if (step.pages[i].node)
             protect_page(&step.pages[i]);
         else
-            partner_release(&step.pages[i]);
+            partner_unlock(&step.pages[i]);
     tlb_batch_flush(&step.batch);
     for (u32 i = 0; i < step.count; i++)
         if (step.pages[i].node)
@@ -409,6 +416,7 @@ static void scan_batch(u64 budget)
         rwsem_read(&mm->lock);
         budget -= MIN(scan_step(space, &va, budget), budget);
         rwsem_read_done(&mm->lock);
+        partners_put();
         cursor.va = va;
         if (va == 0) {
             spin_lock(&ksm_lock);
