@@ -23,6 +23,13 @@
 
 /* --- holding a page --- */
 
+/* An entry of a physical range maps no counted frame: even where there is memory behind it, the first
+ * reference put would give it to the allocator. */
+static bool has_frame(pte_t pte)
+{
+    return !pte_is_special(pte) || pte_frame(pte) == zero_frame;
+}
+
 /* The frame at va with a reference, if the entry allows the access now. */
 static struct frame *hold_present(struct mm *mm, va_t va, bool write)
 {
@@ -33,7 +40,7 @@ static struct frame *hold_present(struct mm *mm, va_t va, bool write)
         return NULL;
     pt_lock(slot);
     pte_t pte = pte_read(slot);
-    if (pte_is_present(pte) && (!write || pte_is_writable(pte)) && pfn_valid(pte_pfn(pte))) {
+    if (pte_is_present(pte) && (!write || pte_is_writable(pte)) && has_frame(pte)) {
         frame = pte_frame(pte);
         frame_get(frame);
         if (write) {
@@ -45,7 +52,6 @@ static struct frame *hold_present(struct mm *mm, va_t va, bool write)
     return frame;
 }
 
-/* Device memory beyond the machine's own has no frame to hold. */
 static bool is_device(struct mm *mm, va_t va)
 {
     struct vma *vma = vma_at(mm, va);
