@@ -63,10 +63,13 @@ void port_put(struct port *port)
     if (atomic_fetch_sub(&port->refs, 1) != 1)
         return;
     timer_cancel(&port->timer);
-    /* Without receive handles it was dead, so nobody was left in its queues. */
-    assert(list_empty(&port->callers) && list_empty(&port->receivers));
-    u64 flags = spin_lock_irq(&pool_lock);
+    /* Who locked it under a table's lock (ipc.c) before the last handle was closed is let out first.
+     * Without receive handles it was dead, so nobody is left in its queues. */
+    u64 flags = spin_lock_irq(&port->lock);
 
+    assert(list_empty(&port->callers) && list_empty(&port->receivers));
+    spin_unlock_irq(&port->lock, flags);
+    flags = spin_lock_irq(&pool_lock);
     list_add(&port->callers, &pool);
     spin_unlock_irq(&pool_lock, flags);
 }
