@@ -6,7 +6,6 @@
  * returns EFAULT.
  */
 #include "arch/x86_64/arch.h"
-#include "kernel/base/counter.h"
 #include "kernel/base/log.h"
 #include "kernel/mm/mm.h"
 #include "kernel/task/ipc.h"
@@ -36,10 +35,8 @@ void trap_user_fault(struct trap_frame *frame, va_t address)
 {
     u32 fault = trap_fault(frame, address);
 
-    if (likely(fault == 0))
-        return;
-    count(COUNT_fault_forwarded);
-    ipc_forward_fault(frame, fault, address);
+    if (unlikely(fault != 0))
+        ipc_forward_fault(frame, fault, address);
 }
 
 bool trap_kernel_fault(struct trap_frame *frame, va_t address)
