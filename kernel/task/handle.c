@@ -94,7 +94,7 @@ static s64 find_free(struct handle_table *table, mg_handle wanted, struct handle
         return -EMFILE;
     if (at >= table->size && !grow(table, at, old))
         return -ENOMEM;
-    if (table->entries[at].key)
+    if (at == MG_HANDLE_SELF || table->entries[at].key)
         return -EEXIST;
     if (!wanted)
         table->lowest = at + 1;
