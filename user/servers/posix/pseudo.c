@@ -152,14 +152,26 @@ static const struct file_ops directory_ops = {
     .poll = pseudo_poll,
 };
 
+/* What nobody can read or write is refused even to root, who may open anything else. */
+static bool is_possible(const struct file *file, const struct pseudo_entry *entry)
+{
+    bool text = file->ops == &pseudo_text_ops;
+
+    if (inode_is_dir(file->inode))
+        return true;
+    if (file_can_read(file) && (text ? !entry->show : !file->ops->read))
+        return false;
+    return !file_can_write(file) || (text ? entry->store != NULL : file->ops->write != NULL);
+}
+
 static long open_node(struct inode *inode, struct file *file, struct thread *thread)
 {
-    struct pseudo_node *node = pseudo_of(inode);
+    const struct pseudo_entry *entry = pseudo_of(inode)->entry;
 
-    file->ops = inode_is_dir(inode) ? &directory_ops
-                : node->entry->ops  ? node->entry->ops
-                                    : &pseudo_text_ops;
-    return node->entry->open ? node->entry->open(node, thread) : 0;
+    file->ops = inode_is_dir(inode) ? &directory_ops : entry->ops ? entry->ops : &pseudo_text_ops;
+    if (!is_possible(file, entry))
+        return -EACCES;
+    return entry->open ? entry->open(pseudo_of(inode), thread) : 0;
 }
 
 static struct inode *parent(struct inode *inode)

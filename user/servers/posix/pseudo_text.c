@@ -37,8 +37,6 @@ static long text_read(struct file *file, struct thread *thread, struct uio *io, 
     struct text *text = file->data;
     long error = 0;
 
-    if (!pseudo_of(file->inode)->entry->show)
-        return -EIO;
     if (!text || !*position)
         error = refresh(file, thread);
     if (error)
@@ -53,8 +51,6 @@ static long text_write(struct file *file, struct thread *thread, struct uio *io,
     char bytes[WRITE_MAX + 1];
     long length, error;
 
-    if (!node->entry->store)
-        return -EIO;
     if (io->left > WRITE_MAX)
         return -EINVAL;
     length = uio_get(io, bytes, WRITE_MAX);
