@@ -8,7 +8,8 @@
  * value or the waker finds the waiter. Reading may fault and sleep; who is woken meanwhile is only
  * marked. Once the value was right the waiter prepares to sleep under the lock and says so
  * (`asleep`), and from then on the waker wakes it, under the lock too, so that a wake never reaches
- * a later sleep.
+ * a later sleep. A wake that came while the value turned out to be wrong was meant for somebody who
+ * waits: it is passed on.
  */
 #include "kernel/task/futex.h"
 #include "arch/x86_64/arch.h"
@@ -30,9 +31,9 @@ struct waiter {
     struct bucket *bucket; /* changes by requeueing, under both locks */
     struct futex_key key;
     struct thread *thread;
-    u32 bits;
-    bool asleep; /* may be woken */
-    bool woken;  /* out of the list */
+    u32 bits, woken_bits; /* its own, and those of the wake that reached it */
+    bool asleep;          /* may be woken */
+    bool woken;           /* out of the list */
 };
 
 static struct bucket buckets[BUCKETS];
@@ -62,7 +63,7 @@ static bool key_equal(const struct futex_key *a, const struct futex_key *b)
     return a->space == b->space && a->offset == b->offset;
 }
 
-/* --- waiting --- */
+/* --- a waiter in its bucket --- */
 
 static struct bucket *lock_bucket_of(struct waiter *waiter)
 {
@@ -111,31 +112,14 @@ static bool fall_asleep(struct waiter *waiter)
     return sleep;
 }
 
-s64 futex_wait(u64 address, bool private, u32 value, u32 bits, u64 deadline)
-{
-    struct waiter waiter = {.thread = current_thread(), .bits = bits};
-    u32 seen;
-    s64 status = futex_key_hook(address, private, &waiter.key);
-
-    if (status < 0)
-        return status;
-    waiter.bucket = bucket_of(&waiter.key);
-    enqueue(&waiter);
-    status = arch_load_user_u32((const u32 *)address, &seen);
-    if (status == 0 && seen != value)
-        status = -EAGAIN;
-    if (status == 0 && fall_asleep(&waiter))
-        status = sched_sleep_interruptible(deadline);
-    return dequeue(&waiter, status);
-}
-
-/* --- waking --- */
+/* --- waking and waiting --- */
 
 /* The bucket is locked. After `woken` is set a waiter that is not asleep may leave; one that is
  * asleep leaves only after our unlock, since dequeue takes the lock. */
-static void wake(struct waiter *waiter)
+static void wake(struct waiter *waiter, u32 bits)
 {
     list_remove(&waiter->link);
+    waiter->woken_bits = bits;
     waiter->woken = true;
     if (waiter->asleep)
         sched_wake(waiter->thread, 0);
@@ -151,7 +135,7 @@ static u32 wake_some(struct bucket *bucket, const struct futex_key *key, u32 cou
             break;
         if (!(waiter->bits & bits) || !key_equal(&waiter->key, key))
             continue;
-        wake(waiter);
+        wake(waiter, bits);
         woken++;
     }
     return woken;
@@ -165,6 +149,34 @@ static u32 wake_key(const struct futex_key *key, u32 count, u32 bits)
     u32 woken = wake_some(bucket, key, count, bits);
     spin_unlock(&bucket->lock);
     return woken;
+}
+
+/* The word could not be read or was another: this thread waits for nothing. */
+static s64 refuse(struct waiter *waiter, s64 status)
+{
+    if (dequeue(waiter, status) == 0)
+        wake_key(&waiter->key, 1, waiter->woken_bits);
+    return status;
+}
+
+s64 futex_wait(u64 address, bool private, u32 value, u32 bits, u64 deadline)
+{
+    struct waiter waiter = {.thread = current_thread(), .bits = bits};
+    u32 seen;
+    s64 status = futex_key_hook(address, private, &waiter.key);
+
+    if (status < 0)
+        return status;
+    waiter.bucket = bucket_of(&waiter.key);
+    enqueue(&waiter);
+    status = arch_load_user_u32((const u32 *)address, &seen);
+    if (status == 0 && seen != value)
+        status = -EAGAIN;
+    if (status < 0)
+        return refuse(&waiter, status);
+    if (fall_asleep(&waiter))
+        status = sched_sleep_interruptible(deadline);
+    return dequeue(&waiter, status);
 }
 
 s64 futex_wake(u64 address, bool private, u32 count, u32 bits)
