@@ -35,6 +35,9 @@ static void switch_mm_nothing(struct mm *next)
 }
 void (*sched_switch_mm_hook)(struct mm *next) = switch_mm_nothing;
 
+static u32 nearest_cpu(const struct thread *thread);
+static void enqueue(struct thread *thread, u32 id);
+
 /* --- choosing --- */
 
 /* The thread that runs now goes back into the queue, at the front of its list if its turn isn't
@@ -88,7 +91,9 @@ static struct thread *choose(struct cpu *cpu, struct runqueue *queue, struct thr
     bool runs_on = thread_state(prev) == THREAD_RUNNING && prev != cpu->idle;
 
     spin_lock(&queue->lock);
-    if (runs_on && prev->affinity >> cpu->id & 1)
+    /* Once it is in the queue, sched_set_affinity moves it. */
+    bool leaves = runs_on && !(prev->affinity >> cpu->id & 1);
+    if (runs_on && !leaves)
         put_back(queue, prev, yields);
     next = runqueue_pick(queue);
     spin_unlock(&queue->lock);
@@ -96,11 +101,10 @@ static struct thread *choose(struct cpu *cpu, struct runqueue *queue, struct thr
         next = steal(cpu);
     if (!next)
         next = cpu->idle;
-    /* Must move to another CPU, which will wait until we have left its stack. */
-    if (runs_on && !(prev->affinity >> cpu->id & 1)) {
-        atomic_store_explicit(&prev->state, THREAD_WAKING, memory_order_relaxed);
-        sched_make_runnable(prev);
-    }
+    /* Goes to another CPU, which will wait until we have left its stack. Since `next` is ours by now,
+     * no two CPUs can wait for each other. */
+    if (leaves)
+        enqueue(prev, nearest_cpu(prev));
     return next;
 }
 
@@ -220,14 +224,11 @@ static bool claim_idle(u32 cpu)
 /* The CPU for a thread that becomes runnable: where its caches are if that one is idle, else an
  * idle one, nearest first. Another waker may choose the same idle CPU only if it was claimed and
  * has slept again. */
-static u32 choose_cpu(struct thread *thread)
+static u32 nearest_cpu(const struct thread *thread)
 {
     cpumask_t allowed = thread->affinity & atomic_load(&sched_cpus);
     u32 last = thread->cpu;
 
-    /* Its stack is in use there until it has gone to sleep; it can't start elsewhere. */
-    if (atomic_load_explicit(&thread->on_cpu, memory_order_acquire) && allowed >> last & 1)
-        return last;
     if (allowed >> last & 1 && claim_idle(last))
         return last;
     for (u32 pass = 0; pass < 2; pass++) {
@@ -275,10 +276,9 @@ static void tell_cpu(u32 id, const struct thread *thread)
         ipi_send(BIT(id), IPI_RESCHEDULE);
 }
 
-void sched_make_runnable(struct thread *thread)
+/* The thread is ours, and interrupts are off. */
+static void enqueue(struct thread *thread, u32 id)
 {
-    u64 flags = irq_save();
-    u32 id = choose_cpu(thread);
     struct runqueue *queue = &runqueues[id];
 
     spin_lock(&queue->lock);
@@ -288,6 +288,16 @@ void sched_make_runnable(struct thread *thread)
     runqueue_add(queue, thread, false);
     spin_unlock(&queue->lock);
     tell_cpu(id, thread);
+}
+
+/* While the stack is still in use where it went to sleep, it can't start elsewhere: a CPU that waited
+ * for it could be waited for itself. If it may not run there any more it moves at its next turn. */
+void sched_make_runnable(struct thread *thread)
+{
+    u64 flags = irq_save();
+    bool on_cpu = atomic_load_explicit(&thread->on_cpu, memory_order_acquire);
+
+    enqueue(thread, on_cpu ? thread->cpu : nearest_cpu(thread));
     irq_restore(flags);
 }
 
