@@ -96,13 +96,12 @@ static void read_arguments(void)
 
 static void read_command(void)
 {
-    u32 room = sizeof(boot_info.command) - 2; /* its end: the last word's NUL and an empty word */
+    u32 room = sizeof(boot_info.command) - 1; /* a NUL stays, even if the last word has none */
     u32 bytes = read_file("opt/merganser/cmd", boot_info.command, room);
 
-    if (bytes > room) {
+    if (bytes > room)
         log_line("boot: the command is longer than %u bytes, ignored", room);
-        memset(boot_info.command, 0, sizeof(boot_info.command));
-    }
+    boot_info.command_bytes = bytes > room ? 0 : bytes;
 }
 
 /* By DMA, since it may be large; the device has finished when the control word has become zero. */

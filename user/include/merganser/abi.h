@@ -348,7 +348,8 @@ struct mg_boot_info {
     uint32_t cpus, nodes;
     uint64_t tsc_hz;
     char cmdline[1024]; /* kernel arguments, those of tools/vm appended */
-    /* what to run instead of a shell, arguments separated by NUL, ended by an empty one */
+    /* what to run instead of a shell: arguments, each ended by a NUL */
     char command[1024];
     char version[64];   /* kernel release */
+    uint64_t command_bytes; /* of `command`, 0 = none */
 };

@@ -99,11 +99,10 @@ static void make_tree(void)
 /* Its arguments: init itself, and the command that the machine was started for. */
 static long init_strings(struct exec *exec)
 {
-    const char *word = boot_info.command, *end = word + sizeof boot_info.command - 1;
+    const char *word = boot_info.command, *end = word + boot_info.command_bytes;
     long error = strings_add(&exec->args, INIT);
 
-    boot_info.command[sizeof boot_info.command - 1] = '\0';
-    for (; !error && word < end && *word; word += strlen(word) + 1)
+    for (; !error && word < end; word += strlen(word) + 1)
         error = strings_add(&exec->args, word);
     return error ? error : strings_add(&exec->env, "TERM=linux");
 }
