@@ -173,7 +173,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static inline void bail(const ch
 static inline bool on_merganser(void)
 {
     struct utsname name;
-    return uname(&name) == 0 && strcmp(name.sysname, "Merganser") == 0;
+    return uname(&name) == 0 && strcmp(name.version, "Merganser") == 0;
 }
 
 /* Forks, runs the function in the child, and returns its wait status. */

@@ -4,6 +4,7 @@
  * The structures are the kernel's of Linux, not the C library's: TCGETS fills 36 bytes.
  */
 #define _GNU_SOURCE
+#include "user/servers/posix/tty.h"
 #include "user/servers/posix/tty_line.h"
 #include "user/servers/posix/user.h"
 #include <errno.h>
@@ -79,6 +80,19 @@ static long set_size(struct thread *thread, u64 address)
     return 0;
 }
 
+/* TIOCSTI: a program types on its own terminal; root on any. */
+static long type_byte(struct thread *thread, u64 address)
+{
+    const struct process *process = thread->process;
+    u8 byte;
+
+    if (process->cred.euid && !tty_is_controlling(process))
+        return -EPERM;
+    if (user_get(thread, &byte, address, sizeof byte))
+        return -EFAULT;
+    return tty_input_type(byte) ? 0 : -EAGAIN;
+}
+
 static long flush(struct thread *thread, u64 which)
 {
     long error = tty_check_background(thread, false);
@@ -152,6 +166,7 @@ long tty_ioctl(struct thread *thread, u64 request, u64 arg)
     case FIONREAD: return put_u32(thread, arg, tty_input_available());
     case TIOCOUTQ: return put_u32(thread, arg, tty_output_used());
     case GET_DISCIPLINE: return put_u32(thread, arg, 0);
+    case TIOCSTI: return type_byte(thread, arg);
     case TCFLSH: return flush(thread, arg);
     case TCXONC: return control_flow(thread, arg);
     case TCSBRK:

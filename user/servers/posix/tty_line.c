@@ -344,6 +344,17 @@ void tty_input_take(void)
     tty_output_push();
 }
 
+bool tty_input_type(u8 byte)
+{
+    if (!has_room())
+        return false;
+    receive(byte);
+    in->last = time_now();
+    wait_wake(&tty.queue);
+    tty_output_push();
+    return true;
+}
+
 /* ---- For read ---- */
 
 u32 tty_input_available(void)

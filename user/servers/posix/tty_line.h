@@ -101,6 +101,9 @@ void tty_output_init(void);
 /* Takes from the console server all there is room for. */
 void tty_input_take(void);
 
+/* A byte as if it had been typed. False: no room. */
+bool tty_input_type(u8 byte);
+
 /* Bytes that a read can take; in canonical mode 0 at the end of an empty line's EOF, too. */
 u32 tty_input_available(void);
 
