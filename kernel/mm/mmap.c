@@ -31,11 +31,19 @@ static void unlink_tables(struct mm *mm, va_t start, va_t end, struct tlb_batch 
     struct vma *next = vma_find(mm, start);
     struct vma *prev =
         next ? vma_prev(next) : rb_entry_or_null(rb_last(&mm->vmas), struct vma, node);
-    va_t from = ALIGN_DOWN(start, PT_LEAF_SPAN), to = ALIGN_UP(end, PT_LEAF_SPAN);
+    va_t hole_start = prev ? prev->end : 0, hole_end = next ? next->start : TABLES_END;
+    va_t from = start, to = end;
 
-    /* Only the outermost tables can be shared with a neighbour; those further away are not ours. */
-    from = MAX(from, prev ? prev->end : 0);
-    to = MIN(to, next ? next->start : TABLES_END);
+    /* Of each level the tables that the range begins and ends in, if the hole has all of them: others
+     * in the hole would have gone before. */
+    for (u64 span = PT_LEAF_SPAN; span <= TABLES_END; span *= PT_LEAF_SPAN / PAGE_SIZE) {
+        va_t low = ALIGN_DOWN(start, span), high = ALIGN_UP(end, span);
+
+        if (low >= hole_start && low + span <= hole_end)
+            from = low;
+        if (high <= hole_end && high - span >= hole_start)
+            to = high;
+    }
     pt_unlink_tables(&mm->pt, from, to, release_table, batch);
     vma_gap_opened(mm, next);
 }
