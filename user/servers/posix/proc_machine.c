@@ -267,7 +267,7 @@ long proc_store_sysrq(struct pseudo_node *node, struct thread *thread, const cha
     switch (*text) {
     case 'b': return mg_power(POSIX_HANDLE_SYSTEM, MG_POWER_REBOOT);
     case 'o': return mg_power(POSIX_HANDLE_SYSTEM, MG_POWER_OFF);
-    case 'c': mg_log_write(POSIX_HANDLE_SYSTEM, panic, sizeof panic - 1); abort();
+    case 'c': mg_log_write(POSIX_HANDLE_SYSTEM, panic, sizeof panic - 1); __builtin_trap();
     default: return 0; /* unknown letters do nothing, in Linux too */
     }
 }

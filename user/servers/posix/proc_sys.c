@@ -167,48 +167,48 @@ static long show_file_nr(struct pseudo_node *node, struct thread *thread, struct
 
 #define RO(name_, show_)                                                                           \
     {                                                                                              \
-        .name = #name_, .mode = S_IFREG | 0444, .show = show_                                      \
+        .name = name_, .mode = S_IFREG | 0444, .show = show_                                       \
     }
 #define RW(name_, show_, store_)                                                                   \
     {                                                                                              \
-        .name = #name_, .mode = S_IFREG | 0644, .show = show_, .store = store_                     \
+        .name = name_, .mode = S_IFREG | 0644, .show = show_, .store = store_                      \
     }
 
 static const struct pseudo_entry random_entries[] = {
-    RO(uuid, show_uuid),
-    RO(boot_id, show_boot_id),
+    RO("uuid", show_uuid),
+    RO("boot_id", show_boot_id),
     {0},
 };
 
 static const struct pseudo_entry kernel_entries[] = {
-    RO(ostype, show_ostype),
-    RO(osrelease, show_osrelease),
-    RO(version, show_version),
-    RW(hostname, show_hostname, store_hostname),
-    RW(domainname, show_domainname, store_domainname),
-    RO(pid_max, show_pid_max),
-    RO(threads - max, show_threads_max),
-    RO(ns_last_pid, show_ns_last_pid),
-    RO(ngroups_max, show_ngroups_max),
-    RO(cap_last_cap, show_cap_last_cap),
-    RO(overflowuid, show_overflow_id),
-    RO(overflowgid, show_overflow_id),
-    RO(randomize_va_space, show_randomize_va_space),
+    RO("ostype", show_ostype),
+    RO("osrelease", show_osrelease),
+    RO("version", show_version),
+    RW("hostname", show_hostname, store_hostname),
+    RW("domainname", show_domainname, store_domainname),
+    RO("pid_max", show_pid_max),
+    RO("threads-max", show_threads_max),
+    RO("ns_last_pid", show_ns_last_pid),
+    RO("ngroups_max", show_ngroups_max),
+    RO("cap_last_cap", show_cap_last_cap),
+    RO("overflowuid", show_overflow_id),
+    RO("overflowgid", show_overflow_id),
+    RO("randomize_va_space", show_randomize_va_space),
     {.name = "random", .mode = S_IFDIR | 0555, .entries = random_entries},
     {0},
 };
 
 static const struct pseudo_entry vm_entries[] = {
-    RO(overcommit_memory, show_overcommit_memory),
-    RO(mmap_min_addr, show_mmap_min_addr),
-    RW(max_map_count, show_max_map_count, store_max_map_count),
+    RO("overcommit_memory", show_overcommit_memory),
+    RO("mmap_min_addr", show_mmap_min_addr),
+    RW("max_map_count", show_max_map_count, store_max_map_count),
     {0},
 };
 
 static const struct pseudo_entry fs_entries[] = {
-    RO(nr_open, show_nr_open),
-    RO(file - max, show_file_max),
-    RO(file - nr, show_file_nr),
+    RO("nr_open", show_nr_open),
+    RO("file-max", show_file_max),
+    RO("file-nr", show_file_nr),
     {0},
 };
 
