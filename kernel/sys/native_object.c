@@ -58,6 +58,62 @@ s64 native_object_info(struct trap_frame *frame)
     return user_write(SYSCALL_ARG1(frame), &info, sizeof(info));
 }
 
+/* --- holes --- */
+
+/* The first page from `page` on that has a frame, or for a hole has none. */
+static u64 seek_page(struct object *object, u64 page, bool hole)
+{
+    u64 next = page;
+
+    if (!hole)
+        return radix_next(&object->frames, &next) ? next : ~0ul;
+    while (radix_get(&object->frames, page))
+        page++;
+    return page;
+}
+
+s64 native_object_seek(struct trap_frame *frame)
+{
+    u64 offset = SYSCALL_ARG1(frame), what = SYSCALL_ARG2(frame);
+    struct handle_ref ref;
+    s64 status = native_lookup(SYSCALL_ARG0(frame), HANDLE_OBJECT, MG_RIGHT_READ, &ref);
+
+    if (status < 0)
+        return status;
+    struct object *object = ref.object;
+
+    mutex_lock(&object->lock);
+    if (what > MG_SEEK_HOLE || object->physical) {
+        status = -EINVAL;
+    } else if (offset >= object->bytes) {
+        status = -ENXIO;
+    } else {
+        u64 page = seek_page(object, offset >> PAGE_SHIFT, what == MG_SEEK_HOLE);
+
+        status = page >= DIV_UP(object->bytes, PAGE_SIZE) ? -ENXIO
+                                                          : (s64)MAX(offset, page << PAGE_SHIFT);
+    }
+    mutex_unlock(&object->lock);
+    handle_ref_put(&ref);
+    return status;
+}
+
+s64 native_object_punch(struct trap_frame *frame)
+{
+    u64 offset = SYSCALL_ARG1(frame), bytes = SYSCALL_ARG2(frame);
+    struct handle_ref ref;
+    s64 status = native_lookup(SYSCALL_ARG0(frame), HANDLE_OBJECT, MG_RIGHT_WRITE, &ref);
+
+    if (status < 0)
+        return status;
+    if (offset > OBJECT_LIMIT || bytes > OBJECT_LIMIT || ((struct object *)ref.object)->physical)
+        status = -EINVAL;
+    else if (DIV_UP(offset, PAGE_SIZE) < (offset + bytes) >> PAGE_SHIFT)
+        object_punch(ref.object, DIV_UP(offset, PAGE_SIZE), (offset + bytes) >> PAGE_SHIFT);
+    handle_ref_put(&ref);
+    return status;
+}
+
 /* --- device memory --- */
 
 /* Nothing in the range is memory that the kernel gives out: it must be a device's or the firmware's. */

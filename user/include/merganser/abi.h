@@ -56,7 +56,8 @@ enum {
     X(0x1012, ipc_reply, 6)                                                                        \
     X(0x1013, ipc_reply_recv, 6)                                                                   \
     /* tasks: create(port, cookie) -> task; fork(task, port, cookie, MG_FORK_*) -> task;           \
-     * kill(task); info(task, struct mg_task_info *); set(task, MG_TASK_*, value);                 \
+     * kill(task): on return its memory and handles are gone, unless it is the caller's own task;   \
+     * info(task, struct mg_task_info *); set(task, MG_TASK_*, value);                             \
      * reset_space(task): new empty address space, as for execve;                                  \
      * give(task, handle, rights) -> handle in that task's table */                                \
     X(0x1020, task_create, 2)                                                                      \
@@ -100,6 +101,10 @@ enum {
     X(0x1051, object_resize, 2)                                                                    \
     X(0x1052, object_info, 2)                                                                      \
     X(0x1053, object_physical, 4)                                                                  \
+    /* seek(object, offset, MG_SEEK_*) -> where the first data or hole from there on begins,       \
+     * ENXIO: none before the end; punch(object, offset, bytes): its whole pages read as zeros */  \
+    X(0x1054, object_seek, 3)                                                                      \
+    X(0x1055, object_punch, 3)                                                                     \
     /* the machine, all need MG_HANDLE_SYSTEM: irq_bind(system, gsi, port, bits) -> irq;           \
      * irq_ack(irq); io_in(system, port, width) -> value; io_out(system, port, width, value);      \
      * io_out_bytes(system, port, buf, len); power(system, MG_POWER_*) */                          \
@@ -298,6 +303,7 @@ struct mg_object_info {
 };
 
 enum { MG_PHYS_UNCACHED = 0, MG_PHYS_WRITE_COMBINING = 1, MG_PHYS_CACHED = 2 };
+enum { MG_SEEK_DATA = 0, MG_SEEK_HOLE = 1 };
 enum { MG_POWER_OFF = 0, MG_POWER_REBOOT = 1 };
 
 enum {

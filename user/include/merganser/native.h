@@ -61,6 +61,8 @@ static inline long mg_syscall(long number, long a, long b, long c, long d, long 
 #define mg_object_create(bytes, cookie) MG_CALL(object_create, bytes, cookie)
 #define mg_object_resize(object, bytes) MG_CALL(object_resize, object, bytes)
 #define mg_object_info(object, info) MG_CALL(object_info, object, info)
+#define mg_object_seek(object, offset, what) MG_CALL(object_seek, object, offset, what)
+#define mg_object_punch(object, offset, bytes) MG_CALL(object_punch, object, offset, bytes)
 #define mg_object_physical(system, addr, bytes, flags) \
     MG_CALL(object_physical, system, addr, bytes, flags)
 #define mg_irq_bind(system, gsi, port, bits) MG_CALL(irq_bind, system, gsi, port, bits)

@@ -24,8 +24,8 @@ typedef long (*changer)(struct thread *thread, struct inode *inode, const void *
 static long change_at(struct thread *thread, int dirfd, u64 name, u32 flags, changer change,
                       const void *how)
 {
-    u32 walk = (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
-               (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    u32 walk =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
     struct inode *inode;
     long error;
 
@@ -274,6 +274,8 @@ static long set_size_checked(struct thread *thread, struct inode *inode, const v
 {
     long error = inode_is_dir(inode) ? -EISDIR : inode_permission(thread, inode, MAY_WRITE);
 
+    if (!error && inode->runners)
+        error = -ETXTBSY;
     return error ? error : set_size(thread, inode, how);
 }
 
@@ -296,25 +298,16 @@ long call_ftruncate(struct thread *thread, const u64 *args)
     return change_fd(thread, args[0], set_size, &size);
 }
 
-/* Zeroes a range of a file, within its size. */
-static long punch_hole(struct inode *inode, u64 offset, u64 size)
+/* Room in the file as far as it reaches, or will reach. */
+static long allocate(struct inode *inode, u64 offset, u64 size, bool keep_size)
 {
-    static u8 zeros[65536];
-    u64 end = MIN(offset + size, inode->size);
+    u64 end = offset + size;
+    long error = 0;
 
-    while (offset < end) {
-        struct iovec piece;
-        struct uio io;
-        usize chunk = MIN(sizeof zeros, end - offset);
-        long done;
-
-        uio_init(&io, MG_HANDLE_SELF, &piece, (u64)zeros, chunk);
-        done = tmpfs_write(inode, offset, &io, chunk);
-        if (done <= 0)
-            return done;
-        offset += (u64)done;
-    }
-    return 0;
+    if (!keep_size && end > inode->size)
+        error = inode->ops->truncate(inode, end);
+    end = MIN(end, inode->size);
+    return error || offset >= end ? error : tmpfs_allocate(inode, offset, end - offset);
 }
 
 long call_fallocate(struct thread *thread, const u64 *args)
@@ -332,10 +325,10 @@ long call_fallocate(struct thread *thread, const u64 *args)
     if (offset > INT64_MAX - size)
         return -EFBIG;
     if (mode == (FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE))
-        return punch_hole(file->inode, (u64)offset, (u64)size);
+        return tmpfs_get_seals(file->inode) & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
+                   ? -EPERM
+                   : tmpfs_punch(file->inode, (u64)offset, (u64)size);
     if (mode & ~(u32)FALLOC_KEEP_SIZE)
         return -EOPNOTSUPP;
-    if (mode || (u64)(offset + size) <= file->inode->size)
-        return 0;
-    return tmpfs_truncate(file->inode, (u64)(offset + size));
+    return allocate(file->inode, (u64)offset, (u64)size, mode);
 }

@@ -6,6 +6,7 @@
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/lock.h"
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/tmpfs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <merganser/native.h>
@@ -120,6 +121,8 @@ long call_fcntl(struct thread *thread, const u64 *args)
     case F_OFD_SETLKW: return lock_record(thread, file, (u32)args[1], args[2]);
     case F_SETOWN: file->owner = (u32)args[2]; return 0;
     case F_GETOWN: return (s32)file->owner;
+    case F_ADD_SEALS: return file->inode ? tmpfs_add_seals(file, (u32)args[2]) : -EINVAL;
+    case F_GET_SEALS: return file->inode ? tmpfs_get_seals(file->inode) : -EINVAL;
     case F_GETPIPE_SZ: return 65536;
     case F_SETPIPE_SZ: return 65536;
     default: return -EINVAL;

@@ -87,6 +87,7 @@ long tmpfs_link(struct inode *base, const char *name, struct inode *inode)
     dentry = malloc(sizeof *dentry + length);
     if (!dentry)
         return -ENOSPC;
+    inode->fs = base->fs; /* for a new one */
     dentry->dir = dir;
     dentry->length = (u32)length;
     dentry->order = FIRST_ORDER + dir->dir.next_order++;

@@ -40,6 +40,8 @@ static long check_open(struct thread *thread, struct inode *inode, u32 flags)
         return -EISDIR;
     if (flags & O_NOATIME && !inode_is_owner(thread, inode))
         return -EPERM;
+    if (may & MAY_WRITE && inode->runners)
+        return -ETXTBSY;
     return inode_permission(thread, inode, may);
 }
 
@@ -118,6 +120,7 @@ static long open_unnamed(struct thread *thread, struct path *path, u32 flags, u3
     inode = tmpfs_create(S_IFREG | (mode & 07777 & ~thread->process->fs->umask), 0);
     if (!inode)
         return -ENOSPC;
+    inode->fs = path->inode->fs;
     inode->uid = thread->process->cred.fsuid;
     inode->gid = thread->process->cred.fsgid;
     error = open_checked(thread, inode, flags & ~(u32)O_TMPFILE, file);

@@ -7,6 +7,7 @@
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/misc.h"
 #include "user/servers/posix/proc.h"
+#include "user/servers/posix/tmpfs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -35,6 +36,8 @@ void proc_print_path(struct text *text, const struct thread *thread, struct inod
     length = path_of(thread, inode, path, sizeof path);
     if (length >= 0)
         text_add(text, path, (usize)length);
+    else if (tmpfs_is_file(inode) && tmpfs_of(inode)->file.label)
+        text_print(text, "/memfd:%s (deleted)", tmpfs_of(inode)->file.label);
     else /* its name is not known any more */
         text_print(text, "/#%lu (deleted)", inode->number);
 }
@@ -47,10 +50,12 @@ static long fd_show(struct pseudo_node *node, struct thread *thread, struct text
 
     if (!file)
         return -ENOENT;
-    if (file->inode)
+    if (pidfd_of(file))
+        text_print(text, "anon_inode:[pidfd]");
+    else if (file->inode)
         proc_print_path(text, thread, file->inode);
     else
-        text_print(text, "anon_inode:[%s]", pidfd_of(file) ? "pidfd" : "file");
+        text_print(text, "anon_inode:[file]");
     return 0;
 }
 

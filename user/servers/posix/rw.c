@@ -8,6 +8,7 @@
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/tmpfs.h"
 #include "user/servers/posix/user.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -215,10 +216,15 @@ long call_lseek(struct thread *thread, const u64 *args)
             return -ESPIPE;
         size = file->ops->size(file);
         base = args[2] == SEEK_CUR ? (s64)file->position : args[2] == SEEK_END ? size : 0;
-        if (args[2] == SEEK_DATA || args[2] == SEEK_HOLE) { /* all is data, but for the end */
+        if (args[2] == SEEK_DATA || args[2] == SEEK_HOLE) { 
             if (offset < 0 || offset >= size)
                 return -ENXIO;
-            offset = args[2] == SEEK_HOLE ? size : offset;
+            if (file->inode && tmpfs_is_file(file->inode))
+                offset = tmpfs_seek(file->inode, (u64)offset, args[2] == SEEK_HOLE);
+            else
+                offset = args[2] == SEEK_HOLE ? size : offset;
+            if (offset < 0)
+                return offset;
         } else if (args[2] > SEEK_END) {
             return -EINVAL;
         }

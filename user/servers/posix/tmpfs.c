@@ -1,6 +1,7 @@
 /*
  * Inodes of the RAM file system and the bodies of its files; see tmpfs.h.
  */
+#define _GNU_SOURCE
 #include "user/servers/posix/tmpfs.h"
 #include "user/lib/spawn.h"
 #include "user/servers/posix/dev.h"
@@ -17,6 +18,7 @@
 #define PAGE 4096ul
 #define SIZE_LIMIT (1ull << 47)
 #define TMPFS_MAGIC 0x01021994
+#define SEALS_OF_WRITING (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 struct fs tmpfs_root_fs = {"tmpfs", "tmpfs", "/", 1, TMPFS_MAGIC, false};
 
@@ -120,7 +122,8 @@ static long ensure_object(struct tmpfs_inode *inode)
     if (object < 0)
         return -ENOSPC;
     if (inode->file.in_archive && size &&
-        mg_vm_copy(object, 0, POSIX_HANDLE_INITRD, inode->file.archive_offset, size) != (long)size) {
+        mg_vm_copy(object, 0, POSIX_HANDLE_INITRD, inode->file.archive_offset, size) !=
+            (long)size) {
         mg_handle_close(object);
         return -ENOSPC;
     }
@@ -130,6 +133,13 @@ static long ensure_object(struct tmpfs_inode *inode)
     inode->file.capacity = ALIGN_UP(size, PAGE);
     index_file(inode);
     return 0;
+}
+
+long tmpfs_prepare(struct inode *inode, u64 size)
+{
+    long error = ensure_object(tmpfs_of(inode));
+
+    return error ? error : ensure_capacity(tmpfs_of(inode), size);
 }
 
 /* What is behind the end in the last page must read as zero when the file grows again. */
@@ -144,7 +154,10 @@ static void clear_tail(struct tmpfs_inode *inode, u64 size)
 long tmpfs_truncate(struct inode *base, u64 size)
 {
     struct tmpfs_inode *inode = tmpfs_of(base);
-    long error = size > SIZE_LIMIT ? -EFBIG : ensure_object(inode);
+    u32 sealed = size < base->size ? F_SEAL_SHRINK : size > base->size ? F_SEAL_GROW : 0;
+    long error = size > SIZE_LIMIT            ? -EFBIG
+                 : inode->file.seals & sealed ? -EPERM
+                                              : ensure_object(inode);
 
     if (error)
         return error;
@@ -164,8 +177,8 @@ long tmpfs_truncate(struct inode *base, u64 size)
     return 0;
 }
 
-long tmpfs_map(struct inode *base, u64 offset, u64 size, bool shared, bool exact,
-               mg_handle *object, u64 *object_offset)
+long tmpfs_map(struct inode *base, u64 offset, u64 size, bool shared, bool exact, mg_handle *object,
+               u64 *object_offset)
 {
     struct tmpfs_inode *inode = tmpfs_of(base);
     bool aligned = inode->file.in_archive && !(inode->file.archive_offset % PAGE);
@@ -205,7 +218,12 @@ long tmpfs_read(struct inode *base, void *to, u64 offset, usize size)
 long tmpfs_write(struct inode *base, u64 offset, struct uio *io, usize size)
 {
     struct tmpfs_inode *inode = tmpfs_of(base);
-    long done = offset > SIZE_LIMIT || size > SIZE_LIMIT - offset ? -EFBIG : ensure_object(inode);
+    u32 sealed = SEALS_OF_WRITING | (offset + size > base->size ? F_SEAL_GROW : 0);
+    long done;
+
+    if (inode->file.seals & sealed)
+        return -EPERM;
+    done = offset > SIZE_LIMIT || size > SIZE_LIMIT - offset ? -EFBIG : ensure_object(inode);
 
     if (!done)
         done = ensure_capacity(inode, offset + size);
@@ -279,6 +297,11 @@ static long file_map(struct file *file, struct mg_map *map)
 {
     bool shared = map->flags & MAP_SHARED && file_can_write(file);
 
+    if (shared && tmpfs_of(file->inode)->file.seals & SEALS_OF_WRITING) {
+        if (map->prot & PROT_WRITE)
+            return -EPERM;
+        map->max_prot = PROT_READ | PROT_EXEC;
+    }
     return tmpfs_map(file->inode, map->offset, map->len, shared, true, &map->object, &map->offset);
 }
 
@@ -351,6 +374,7 @@ static void release(struct inode *base)
         forget_file(inode);
         if (inode->file.object)
             mg_handle_close(inode->file.object);
+        free(inode->file.label);
     } else if (S_ISLNK(base->mode)) {
         free(inode->target);
     }
@@ -378,11 +402,8 @@ static long lookup(struct inode *dir, const char *name, usize length, struct ino
 
 static struct inode *create(struct inode *dir, u32 mode, u64 rdev)
 {
-    struct inode *inode = tmpfs_create(mode, rdev);
-
-    if (inode)
-        inode->fs = dir->fs;
-    return inode;
+    (void)dir;
+    return tmpfs_create(mode, rdev);
 }
 
 static bool is_empty(struct inode *dir)
@@ -473,6 +494,8 @@ struct inode *tmpfs_create(u32 mode, u64 rdev)
         return NULL;
     inode_init(&inode->inode, &tmpfs_root_fs, ops_of(mode), mode);
     inode->inode.rdev = rdev;
+    if (S_ISREG(mode))
+        inode->file.seals = F_SEAL_SEAL;
     list_init(&inode->dentries);
     return &inode->inode;
 }

@@ -34,6 +34,8 @@ struct tmpfs_inode {
             u64 capacity;         /* bytes of it, whole pages */
             bool in_archive;      /* body in the initramfs, at archive_offset */
             u64 archive_offset;
+            u32 seals;            /* F_SEAL_* */
+            char *label;          /* what memfd_create named it, or NULL */
             struct rb_node node;  /* in the tree by number, or by archive_offset */
         } file;
         struct {
@@ -83,6 +85,20 @@ long tmpfs_read(struct inode *inode, void *to, u64 offset, usize size);
 long tmpfs_write(struct inode *inode, u64 offset, struct uio *io, usize size);
 
 long tmpfs_truncate(struct inode *inode, u64 size);
+
+/* Gives a file an object of its own that holds at least `size` bytes. -ENOSPC. */
+long tmpfs_prepare(struct inode *inode, u64 size);
+
+/* lseek's SEEK_DATA, or for `hole` SEEK_HOLE, within the file's size: -ENXIO if there is none. */
+long tmpfs_seek(struct inode *inode, u64 offset, bool hole);
+
+/* fallocate: makes a range read as zeros and gives memory back; puts memory behind every byte. */
+long tmpfs_punch(struct inode *inode, u64 offset, u64 size);
+long tmpfs_allocate(struct inode *inode, u64 offset, u64 size);
+
+/* F_GET_SEALS and F_ADD_SEALS of memfd_create's files. */
+long tmpfs_get_seals(struct inode *inode);
+long tmpfs_add_seals(struct file *file, u32 seals);
 
 /*
  * The file that a mapping shows: by the cookie of its object, or, for the initramfs's object, by
