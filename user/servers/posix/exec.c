@@ -14,6 +14,7 @@
 #include "user/servers/posix/exec.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/fs.h"
+#include "user/servers/posix/limits.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/misc.h"
 #include "user/servers/posix/process.h"
@@ -185,8 +186,8 @@ static void forget_old_program(struct thread *thread, struct exec *exec)
     process->exit_signal = SIGCHLD;
     process->keep_capabilities = false;
     if (process->program.exe)
-        inode_put(process->program.exe);
-    process->program.exe = inode_get(exec->inode);
+        inode_put_running(process->program.exe);
+    process->program.exe = inode_get_running(exec->inode);
     name = name ? name + 1 : exec->name;
     memset(thread->name, 0, NAME_BYTES);
     memcpy(thread->name, name, MIN(strlen(name), (usize)NAME_BYTES - 1));
@@ -208,6 +209,7 @@ static void take_identity(struct process *process, const struct inode *inode)
     cred->suid = cred->fsuid = cred->euid;
     cred->sgid = cred->fsgid = cred->egid;
     cred->cap_effective = cred->cap_permitted = cred->euid ? 0 : CAP_ALL;
+    limits_tell(process);
 }
 
 static long start(struct thread *thread, const struct exec *exec, u64 stack)

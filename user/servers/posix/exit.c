@@ -80,7 +80,7 @@ static void drop_resources(struct process *process)
     signal_pending_flush(&process->pending);
     itimers_stop(process);
     if (process->program.exe)
-        inode_put(process->program.exe);
+        inode_put_running(process->program.exe);
     process->program.exe = NULL;
     process->files = NULL;
     process->fs = NULL;

@@ -11,36 +11,58 @@
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/stats.h"
 #include <merganser/native.h>
+#include <string.h>
 
 #define RETRY_NS 20000000
+#define TRAP_X87 16
+#define TRAP_SSE 19
 #define SCORE_MAX 1000 /* of oom_score_adj: as much as all memory */
 
 struct cause {
     int signal, code;
 };
 
+/* Which of the FPU's exceptions it was: the first that is raised and not masked. */
+static int fpu_code(struct thread *thread, u64 vector)
+{
+    static const int codes[] = {FPE_FLTINV, FPE_FLTUND, FPE_FLTDIV,
+                                FPE_FLTOVF, FPE_FLTUND, FPE_FLTRES};
+    static u8 state[MG_FPU_MAX];
+    u16 control, status;
+    u32 mxcsr, raised;
+
+    if (mg_thread_get_state(thread->handle, MG_STATE_FPU, state, sizeof state) < 0)
+        return FPE_FLTINV;
+    memcpy(&control, state, sizeof control);
+    memcpy(&status, state + 2, sizeof status);
+    memcpy(&mxcsr, state + 24, sizeof mxcsr);
+    raised = vector == TRAP_X87 ? status & ~(u32)control : mxcsr & ~(mxcsr >> 7);
+    raised &= (1u << ARRAY_LEN(codes)) - 1;
+    return raised ? codes[__builtin_ctz(raised)] : FPE_FLTINV;
+}
+
 /* Of the exceptions 0 to 31 that are not page faults. */
-static struct cause cause_of_trap(u64 vector)
+static struct cause cause_of_trap(struct thread *thread, u64 vector)
 {
     switch (vector) {
     case 0: return (struct cause){SIGFPE, FPE_INTDIV};
     case 1: return (struct cause){SIGTRAP, TRAP_TRACE};
     case 3: return (struct cause){SIGTRAP, SI_KERNEL};
     case 6: return (struct cause){SIGILL, ILL_ILLOPN};
-    case 16: return (struct cause){SIGFPE, FPE_FLTINV};
     case 17: return (struct cause){SIGBUS, BUS_ADRALN};
-    case 19: return (struct cause){SIGFPE, FPE_FLTINV};
+    case TRAP_X87:
+    case TRAP_SSE: return (struct cause){SIGFPE, fpu_code(thread, vector)};
     default: return (struct cause){SIGSEGV, SI_KERNEL};
     }
 }
 
-static struct cause cause_of(u64 kind, u64 vector)
+static struct cause cause_of(struct thread *thread, u64 kind, u64 vector)
 {
     switch (kind) {
     case MG_FAULT_MAPERR: return (struct cause){SIGSEGV, SEGV_MAPERR};
     case MG_FAULT_ACCERR: return (struct cause){SIGSEGV, SEGV_ACCERR};
     case MG_FAULT_BUS: return (struct cause){SIGBUS, BUS_ADRERR};
-    default: return cause_of_trap(vector);
+    default: return cause_of_trap(thread, vector);
     }
 }
 
@@ -115,7 +137,7 @@ void fault_received(struct thread *thread, const struct mg_msg *msg)
         make_room(thread);
         return;
     }
-    cause = cause_of(kind, msg->word[1]);
+    cause = cause_of(thread, kind, msg->word[1]);
     thread->trap_address = msg->word[0];
     thread->trap = msg->word[1];
     thread->trap_error = msg->word[2];

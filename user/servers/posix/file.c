@@ -13,6 +13,13 @@
 
 u32 file_count, file_limit = 1 << 20;
 
+/* Of a regular file: it can't be run meanwhile. */
+static bool is_writer(const struct file *file)
+{
+    return file->inode && S_ISREG(file->inode->mode) && file_can_write(file) &&
+           !(file->flags & O_PATH);
+}
+
 struct file *file_create(const struct file_ops *ops, struct inode *inode, u32 flags)
 {
     struct file *file = file_count < file_limit ? calloc(1, sizeof *file) : NULL;
@@ -24,6 +31,8 @@ struct file *file_create(const struct file_ops *ops, struct inode *inode, u32 fl
     file->inode = inode;
     file->flags = flags;
     list_init(&file->watchers);
+    if (is_writer(file))
+        inode->writers++;
     file_count++;
     return file;
 }
@@ -41,6 +50,8 @@ void file_put(struct file *file)
     epoll_forget(file);
     if (file->inode)
         lock_release_file(file);
+    if (is_writer(file))
+        file->inode->writers--;
     if (file->ops->release)
         file->ops->release(file);
     if (file->inode)

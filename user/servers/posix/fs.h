@@ -56,6 +56,7 @@ struct inode_ops {
 struct inode {
     u32 refs;
     u32 mode, nlink, uid, gid;
+    u32 writers, runners; /* files open for writing; processes whose program it is */
     u64 number, size, blocks, rdev;
     s64 atime, mtime, ctime, btime; /* CLOCK_REALTIME, ns */
     struct fs *fs;
@@ -78,7 +79,7 @@ struct path {
     struct inode *inode; /* reference; NULL if there is no such name */
     char name[NAME_MAX + 1];
     bool trailing_slash;
-    bool special;        /* the last name was "." or "..", or there was none */
+    bool special;        /* the last name was "." or ".." (then it is in `name`), or missing */
 };
 
 enum { /* path_walk */
@@ -108,6 +109,10 @@ static inline bool inode_is_dir(const struct inode *inode)
 {
     return S_ISDIR(inode->mode);
 }
+
+/* A reference of a program that runs: meanwhile nobody may write to it. */
+struct inode *inode_get_running(struct inode *inode);
+void inode_put_running(struct inode *inode);
 
 /* Mounts `root` of another file system on a directory. */
 void fs_mount(struct inode *dir, struct inode *root, struct fs *fs);

@@ -141,8 +141,8 @@ static long link_inode(struct thread *thread, struct inode *inode, int dirfd, u6
 static long link_at(struct thread *thread, int from, u64 name, int to, u64 new_name, u32 flags)
 {
     struct inode *inode;
-    u32 how = (flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0) |
-              (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    u32 how =
+        (flags & AT_SYMLINK_FOLLOW ? PATH_FOLLOW : 0) | (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
     long error;
 
     if (flags & ~(u32)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
@@ -184,8 +184,12 @@ static long remove_path(struct thread *thread, const struct path *path, bool dir
     struct inode *inode = path->inode, *dir = path->dir;
     long error;
 
+    if (path->special && directory)
+        return dir == thread->process->fs->root ? -EBUSY
+               : !strcmp(path->name, "..")      ? -ENOTEMPTY
+                                                : -EINVAL;
     if (path->special)
-        return directory ? (dir == thread->process->fs->root ? -EBUSY : -EINVAL) : -EISDIR;
+        return -EISDIR;
     if (directory != inode_is_dir(inode))
         return directory ? -ENOTDIR : -EISDIR;
     error = check_remove(thread, dir, inode);
@@ -243,8 +247,7 @@ static long rename_paths(struct thread *thread, struct path *from, struct path *
                           : inode_permission(thread, to->dir, MAY_WRITE | MAY_EXEC);
     if (!error && to->trailing_slash && !inode_is_dir(from->inode))
         error = -ENOTDIR;
-    return error ? error
-                 : from->dir->ops->rename(from->dir, from->name, to->dir, to->name, flags);
+    return error ? error : from->dir->ops->rename(from->dir, from->name, to->dir, to->name, flags);
 }
 
 static long rename_at(struct thread *thread, int from_fd, u64 name, int to_fd, u64 new_name,

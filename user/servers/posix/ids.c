@@ -6,6 +6,7 @@
  */
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/exec.h"
+#include "user/servers/posix/limits.h"
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/user.h"
 #include <errno.h>
@@ -54,6 +55,7 @@ static void set_users(struct process *process, u32 uid, u32 euid, u32 suid)
         cred->cap_effective = 0;
     else if (!was_effective && !cred->euid)
         cred->cap_effective = cred->cap_permitted;
+    limits_tell(process);
 }
 
 static bool is_own_user(const struct credentials *cred, u32 id)
@@ -338,5 +340,6 @@ long call_capset(struct thread *thread, const u64 *args)
     cred->cap_effective = effective;
     cred->cap_permitted = permitted;
     cred->cap_inheritable = inheritable;
+    limits_tell(thread->process);
     return 0;
 }

@@ -19,6 +19,18 @@ void inode_put(struct inode *inode)
         inode->ops->release(inode);
 }
 
+struct inode *inode_get_running(struct inode *inode)
+{
+    inode->runners++;
+    return inode_get(inode);
+}
+
+void inode_put_running(struct inode *inode)
+{
+    inode->runners--;
+    inode_put(inode);
+}
+
 u64 inode_new_number(void)
 {
     static u64 last = 1;

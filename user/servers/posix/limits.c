@@ -12,22 +12,20 @@
 #include <merganser/native.h>
 
 #define MIB (1ul << 20)
+#define CAP_IPC_LOCK 14
 #define THREADS_LOW 256u
 #define THREADS_HIGH 30000u
 #define PAGES_A_THREAD 16 /* at most every 16th page's worth of memory goes into threads */
 
-/* Tells the kernel of the limits that it keeps. */
-static void tell_kernel(const struct process *process, u32 which)
+void limits_tell(const struct process *process)
 {
-    u64 value = process->limits[which].rlim_cur;
+    bool may_lock = process->cred.cap_effective >> CAP_IPC_LOCK & 1;
+    u64 locked = process->limits[RLIMIT_MEMLOCK].rlim_cur;
 
-    switch (which) {
-    case RLIMIT_MEMLOCK: mg_task_set(process->task, MG_TASK_MEMLOCK_LIMIT, value); break;
-    case RLIMIT_AS: mg_task_set(process->task, MG_TASK_SPACE_LIMIT, value); break;
-    case RLIMIT_STACK: mg_task_set(process->task, MG_TASK_STACK_LIMIT, value); break;
-    case RLIMIT_DATA: mg_task_set(process->task, MG_TASK_DATA_LIMIT, value); break;
-    default: break;
-    }
+    mg_task_set(process->task, MG_TASK_MEMLOCK_LIMIT, may_lock ? RLIM_INFINITY : locked);
+    mg_task_set(process->task, MG_TASK_SPACE_LIMIT, process->limits[RLIMIT_AS].rlim_cur);
+    mg_task_set(process->task, MG_TASK_STACK_LIMIT, process->limits[RLIMIT_STACK].rlim_cur);
+    mg_task_set(process->task, MG_TASK_DATA_LIMIT, process->limits[RLIMIT_DATA].rlim_cur);
 }
 
 void limits_init(struct process *process)
@@ -47,8 +45,7 @@ void limits_init(struct process *process)
     process->limits[RLIMIT_MSGQUEUE] = (struct rlimit){819200, 819200};
     process->limits[RLIMIT_NICE] = (struct rlimit){0, 0};
     process->limits[RLIMIT_RTPRIO] = (struct rlimit){0, 0};
-    for (u32 i = 0; i < RLIM_NLIMITS; i++)
-        tell_kernel(process, i);
+    limits_tell(process);
 }
 
 static long set_limit(struct thread *thread, struct process *process, u32 which,
@@ -63,7 +60,7 @@ static long set_limit(struct thread *thread, struct process *process, u32 which,
     if (new->rlim_max > limit->rlim_max && thread->process->cred.euid)
         return -EPERM;
     *limit = *new;
-    tell_kernel(process, which);
+    limits_tell(process);
     return 0;
 }
 

@@ -15,8 +15,8 @@
 
 struct walk {
     struct thread *thread;
-    struct inode *at;  /* reference */
-    const char *rest;  /* of the text */
+    struct inode *at; /* reference */
+    const char *rest; /* of the text */
     u32 flags;
     u32 links;
 };
@@ -150,9 +150,10 @@ static long follow(struct walk *walk, struct inode *link, struct inode **target)
     return error;
 }
 
-static void finish_special(struct walk *walk, struct path *path)
+static void finish_special(struct walk *walk, struct path *path, usize dots)
 {
     path->special = true;
+    memcpy(path->name, "..", dots);
     path->inode = inode_get(walk->at);
     path->dir = walk->at;
 }
@@ -197,7 +198,7 @@ static long step(struct walk *walk, struct path *path)
             walk_up(walk);
         if (!last)
             return 0;
-        finish_special(walk, path);
+        finish_special(walk, path, (usize)length);
         return 1;
     }
     error = lookup(walk, name, (usize)length, &inode);
@@ -232,7 +233,7 @@ long path_walk(struct thread *thread, int dirfd, const char *name, u32 flags, st
     if (result)
         return result;
     if (!*name) {
-        finish_special(&walk, path);
+        finish_special(&walk, path, 0);
         return 0;
     }
     do

@@ -98,7 +98,7 @@ static void process_inherit(struct process *process, struct process *parent)
     process->keep_capabilities = parent->keep_capabilities;
     process->program = parent->program;
     if (process->program.exe)
-        inode_get(process->program.exe);
+        inode_get_running(process->program.exe);
     memcpy(process->limits, parent->limits, sizeof process->limits);
     process->parent = parent;
     list_add_tail(&process->sibling, &parent->children);
@@ -132,7 +132,7 @@ void process_discard(struct process *process)
     list_remove(&process->all_link);
     list_remove(&process->sibling);
     if (process->program.exe)
-        inode_put(process->program.exe);
+        inode_put_running(process->program.exe);
     process_count--;
     free(process);
 }

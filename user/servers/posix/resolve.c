@@ -166,6 +166,8 @@ static long find_executable(struct thread *thread, int dirfd, const char *name, 
         error = -EACCES;
     else
         error = inode_permission(thread, inode, MAY_EXEC);
+    if (!error && inode->writers)
+        error = -ETXTBSY;
     if (error)
         inode_put(inode);
     else
@@ -178,6 +180,9 @@ static bool parse_script(char *line, usize size, char **interpreter, char **argu
 {
     char *end = memchr(line, '\n', size), *at = line + 2;
 
+    if (!end && size == SCRIPT_LINE &&
+        strcspn(at + strspn(at, " \t"), " \t") == size - 2 - strspn(at, " \t"))
+        return false; /* the name goes on, who knows how far */
     if (!end)
         end = line + size;
     while (end > at && isblank((unsigned char)end[-1]))

@@ -334,6 +334,8 @@ static long queue_to_process(struct thread *thread, struct process *target, int 
         return error;
     if (!process_may_control(thread, target))
         return -EPERM;
+    if (number >= FIRST_REALTIME && signal_queue_is_full(target))
+        return -EAGAIN;
     if (number)
         signal_send_process(target, number, &info);
     return 0;

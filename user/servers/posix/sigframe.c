@@ -185,7 +185,8 @@ long signal_frame_push(struct thread *thread, struct mg_regs *regs, int number,
     frame->context.fpstate = fpu_at;
     frame->info = *info;
     memcpy(block + (fpu_at - frame_at), fpu, fpu_size);
-    if (user_put(thread, frame_at, block, fpu_at + fpu_size - frame_at))
+    if (user_put(thread, frame_at, block, fpu_at + fpu_size - frame_at) ||
+        signal_fpu_reset(thread))
         return -EFAULT;
     if (entered && thread->altstack.flags & STACK_AUTODISARM)
         thread->altstack = (struct alternate_stack){.flags = SS_DISABLE};

@@ -20,7 +20,6 @@
 #define SYNCHRONOUS                                                                                \
     (SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) |         \
      SIGNAL_BIT(SIGFPE) | SIGNAL_BIT(SIGSYS))
-#define FIRST_REALTIME 32
 #define RETRY_NS 1000000
 
 /* ---- Actions ---- */
@@ -290,6 +289,18 @@ void signal_force(struct thread *thread, int number, int code, u64 address)
         action->handler = (u64)SIG_DFL;
     }
     pending_add(&thread->pending, number, &info);
+}
+
+bool signal_queue_is_full(const struct process *process)
+{
+    u64 queued = list_length(&process->pending.queue);
+    const struct thread *thread;
+
+    list_for_each_entry(thread, &process->threads, process_link)
+    {
+        queued += list_length(&thread->pending.queue);
+    }
+    return queued >= process->limits[RLIMIT_SIGPENDING].rlim_cur;
 }
 
 void signal_info_user(siginfo_t *info, const struct thread *sender, int number, int code)

@@ -17,6 +17,7 @@ struct process;
 struct thread;
 
 #define SIGNALS 64
+#define FIRST_REALTIME 32 /* as the kernel of Linux counts; libraries keep some for themselves */
 
 /* The mask of one signal; masks have Linux's layout, signal 1 in bit 0. */
 #define SIGNAL_BIT(number) (1ull << ((number) - 1))
@@ -63,6 +64,9 @@ void signal_send_group(u32 pgid, int number, const siginfo_t *info);
 
 /* A signal that the thread itself caused and can't go on without: blocked or ignored, it kills. */
 void signal_force(struct thread *thread, int number, int code, u64 address);
+
+/* Has the process as many signals queued as RLIMIT_SIGPENDING allows? */
+bool signal_queue_is_full(const struct process *process);
 
 /* Fills in what kill(2) tells about the sender. */
 void signal_info_user(siginfo_t *info, const struct thread *sender, int number, int code);

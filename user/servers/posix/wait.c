@@ -2,6 +2,8 @@
  * Waiting for children: wait4 and waitid, on one search.
  */
 #include "user/servers/posix/calls.h"
+#include "user/servers/posix/file.h"
+#include "user/servers/posix/misc.h"
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/times.h"
 #include "user/servers/posix/user.h"
@@ -12,6 +14,7 @@
 #define WAIT_ALL 0x40000000u   /* __WALL */
 #define WAIT_CLONE 0x80000000u /* __WCLONE */
 #define WAIT_NOTHREAD 0x20000000u
+#define P_BY_PIDFD 3
 #define STATUS_CONTINUED 0xffffu
 
 struct wish { /* what the caller waits for */
@@ -66,8 +69,7 @@ static long find_child(struct thread *thread, const struct wish *wish, struct fo
     struct process *child, *parent = thread->process;
     bool any = false;
 
-    list_for_each_entry(child, &parent->children, sibling)
-    {
+    list_for_each_entry(child, &parent->children, sibling) {
         if (!is_wanted(wish, child))
             continue;
         any = true;
@@ -136,13 +138,13 @@ long call_wait4(struct thread *thread, const u64 *args)
 
 static long check_waitid(const u64 *args)
 {
-    const u32 known = WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT | WAIT_ALL | WAIT_CLONE |
-                      WAIT_NOTHREAD;
+    const u32 known =
+        WNOHANG | WEXITED | WSTOPPED | WCONTINUED | WNOWAIT | WAIT_ALL | WAIT_CLONE | WAIT_NOTHREAD;
     u32 kind = (u32)args[0], options = (u32)args[3];
 
     if (options & ~known || !(options & (WEXITED | WSTOPPED | WCONTINUED)))
         return -EINVAL;
-    if (kind > P_PGID || (kind == P_PID && (s32)args[1] <= 0) ||
+    if (kind > P_BY_PIDFD || (kind == P_PID && (s32)args[1] <= 0) ||
         (kind == P_PGID && (s32)args[1] < 0))
         return -EINVAL;
     return 0;
@@ -168,12 +170,29 @@ static long put_info(struct thread *thread, u64 address, const struct found *fou
     return user_put(thread, address, &info, 32); /* the fields Linux writes, and their padding */
 }
 
+/* A descriptor stands for the process it was opened for. */
+static long resolve_pidfd(struct thread *thread, struct wish *wish)
+{
+    struct file *file = fd_get(thread->process, wish->id);
+    u32 pid = file ? pidfd_of(file) : 0;
+
+    if (!pid)
+        return -EBADF;
+    wish->kind = P_PID;
+    wish->id = pid;
+    return 0;
+}
+
 long call_waitid(struct thread *thread, const u64 *args)
 {
     struct wish wish = {(idtype_t)args[0], (u32)args[1], (u32)args[3]};
     struct found found = {0};
     long result = check_waitid(args);
 
+    if (result)
+        return result;
+    if ((u32)wish.kind == P_BY_PIDFD)
+        result = resolve_pidfd(thread, &wish);
     if (result)
         return result;
     if (wish.kind == P_PGID && !wish.id)
