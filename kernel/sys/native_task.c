@@ -62,8 +62,10 @@ s64 native_task_kill(struct trap_frame *frame)
     if (status < 0)
         return status;
     task_kill(task.object);
+    if (task.object != current_thread()->task)
+        status = task_wait_released(task.object);
     handle_ref_put(&task);
-    return 0;
+    return status;
 }
 
 s64 native_task_give(struct trap_frame *frame)

@@ -68,8 +68,11 @@ static void release_resources(struct task *task)
     handle_table_close(&task->handles);
     if (atomic_exchange(&task->received, false))
         ipc_task_ended(task);
-    if (mm)
-        mm_hooks.put(mm);
+    if (!mm)
+        return;
+    mm_hooks.put(mm);
+    atomic_store(&task->released, true);
+    wait_wake_all(&task->left);
 }
 
 void task_put(struct task *task)
@@ -142,6 +145,21 @@ void task_kill(struct task *task)
     spin_unlock(&task->lock);
     if (empty)
         release_resources(task);
+}
+
+s64 task_wait_released(struct task *task)
+{
+    for (;;) {
+        wait_prepare(&task->left);
+        if (atomic_load(&task->released)) {
+            wait_cancel(&task->left);
+            return 0;
+        }
+        s64 status = wait_sleep(&task->left, true, 0);
+
+        if (status < 0)
+            return status;
+    }
 }
 
 /* 0 and the only thread that is to live on (or NULL) with a reference; -EAGAIN: others are still

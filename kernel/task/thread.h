@@ -44,12 +44,13 @@ struct task {
     char name[TASK_NAME_BYTES];
     _Atomic bool dying;    /* no new threads */
     _Atomic bool received; /* has taken a call: at its end somebody may await its reply */
+    _Atomic bool released; /* has ended: space and handles are gone */
 
     struct spinlock lock; /* guards mm, the thread list and what follows; rank LOCK_TASK */
     struct list threads;  /* thread.task_link */
     u32 thread_count;
     u64 user_ns, kernel_ns; /* of threads that have ended */
-    struct wait_queue left; /* for a thread that leaves */
+    struct wait_queue left; /* for a thread that leaves, and for the release */
 };
 
 enum thread_state {
@@ -157,6 +158,9 @@ struct task *task_get(struct task *task);
 void task_put(struct task *task); /* may sleep */
 /* Marks all threads for death and wakes them; returns at once. */
 void task_kill(struct task *task);
+/* After task_kill: sleeps until the last thread has left, and space and handles are gone. 0 or -EINTR. Not
+ * for a thread of the task. */
+s64 task_wait_released(struct task *task);
 /* Takes the task's space away and gives a new, empty one. At most one thread may be left that was
  * not killed, and it must be stopped or wait for a reply: else -EBUSY. Waits for killed ones to be
  * gone: -EINTR. -ENOMEM; -ESRCH when the task has ended. */

@@ -56,7 +56,7 @@ enum {
     X(0x1012, ipc_reply, 6)                                                                        \
     X(0x1013, ipc_reply_recv, 6)                                                                   \
     /* tasks: create(port, cookie) -> task; fork(task, port, cookie, MG_FORK_*) -> task;           \
-     * kill(task): on return its memory and handles are gone, unless it is the caller's own task;   \
+     * kill(task): on return its memory and handles are gone, unless it is the caller's own;       \
      * info(task, struct mg_task_info *); set(task, MG_TASK_*, value);                             \
      * reset_space(task): new empty address space, as for execve;                                  \
      * give(task, handle, rights) -> handle in that task's table */                                \
