@@ -85,9 +85,12 @@ static void take_interrupt(struct processor *p)
     }
 }
 
+static _Atomic u64 flushed_before_put; /* pages, by CPU 0 */
+
 /* The batch's frames are free: whoever still reaches one sees that it is nobody's. */
 void frames_put_many(struct frame **batch, u32 count)
 {
+    atomic_store(&flushed_before_put, host_counter(COUNT_tlb_page));
     for (u32 i = 0; i < count; i++)
         atomic_store(&owner[batch[i] - frames], NOBODY);
 }
@@ -335,6 +338,7 @@ static void test_batch(void)
     tlb_batch_flush(&batch);
     CHECK_EQ(host_counter(COUNT_tlb_page), 5);
     CHECK_EQ(host_counter(COUNT_tlb_batch), 1);
+    CHECK_EQ(atomic_load(&flushed_before_put), 5);
     CHECK(batch.count == 0 && batch.mm == mm);
     CHECK_EQ(atomic_load(&owner[TLB_BATCH_FRAMES - 1]), NOBODY);
 
