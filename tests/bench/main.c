@@ -13,9 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <merganser/native.h>
 
 #include "bench.h"
 
@@ -62,10 +63,10 @@ void bench_touch(char *area, size_t pages)
         *(volatile char *)(area + i * PAGE_SIZE) = (char)i;
 }
 
+/* Elsewhere the number of the null call is nobody's. */
 static bool kernel_is_merganser(void)
 {
-    struct utsname name;
-    return uname(&name) == 0 && strcmp(name.sysname, "Merganser") == 0;
+    return mg_null() == 0;
 }
 
 static int compare_doubles(const void *left, const void *right)
