@@ -24,6 +24,17 @@ static inline void settle(void)
     }
 }
 
+/* A signal's character drops output, and the results go to the same terminal. */
+static inline void drain_output(void)
+{
+    sigset_t ttou, before;
+    sigemptyset(&ttou);
+    sigaddset(&ttou, SIGTTOU);
+    sigprocmask(SIG_BLOCK, &ttou, &before);
+    tcdrain(STDOUT_FILENO);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 static inline void type_bytes(const char *bytes, size_t count)
 {
     if (master >= 0) {
@@ -31,7 +42,7 @@ static inline void type_bytes(const char *bytes, size_t count)
             bail("type");
         }
     } else {
-        tcdrain(STDOUT_FILENO); /* a signal's character drops output */
+        drain_output();
         for (size_t i = 0; i < count; i++) {
             if (ioctl(tty, TIOCSTI, bytes + i)) {
                 bail("TIOCSTI");
