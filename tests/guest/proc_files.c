@@ -116,6 +116,19 @@ static void numbers_stay(void)
     ok(chdir("../../..") == 0 && getcwd(path, sizeof path) && strcmp(path, "/") == 0, "and back");
 }
 
+static void directories_count_their_links(void)
+{
+    struct stat info;
+    ok(stat("/proc/self/task", &info) == 0 && info.st_nlink == 3, "one thread");
+    ok(stat("/proc/self/fd", &info) == 0 && info.st_nlink == 2, "no directory among the files");
+    int processes = 0;
+    DIR *dir = opendir("/proc");
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        processes += atoi(entry->d_name) > 0;
+    }
+    ok(stat("/proc", &info) == 0 && info.st_nlink > (unsigned)processes, "all processes");
+}
+
 static void nothing_can_be_made(void)
 {
     int fd = open("/proc/new", O_CREAT | O_WRONLY, 0600);
@@ -133,6 +146,7 @@ int main(int argc, char **argv)
         TAP_CASE(info_tells_position_and_flags),
         TAP_CASE(all_are_listed),
         TAP_CASE(numbers_stay),
+        TAP_CASE(directories_count_their_links),
         TAP_CASE(nothing_can_be_made),
     };
     return TAP_MAIN(cases);

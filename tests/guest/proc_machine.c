@@ -19,12 +19,12 @@ static void memory_has_figures(void)
     ok(number_of(path, "Cached") >= 0 && number_of(path, "Buffers") >= 0, "caches");
     ok(number_of(path, "SwapTotal") >= number_of(path, "SwapFree"), "swap");
     long before = number_of(path, "AnonPages");
-    size_t size = 8 << 20;
+    size_t size = 16 << 20;
     char *area = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memset(area, 1, size);
     long after = number_of(path, "AnonPages");
-    ok(after - before > 7000, "8 MB more are in use: %ld", after - before);
-    ok(stat_field("/proc/self/stat", 24) > 2000, "by this process");
+    ok(after - before > 8192, "16 MB more are in use, less what others free: %ld", after - before);
+    ok(stat_field("/proc/self/stat", 24) > 4000, "by this process");
 }
 
 static void faults_are_counted(void)

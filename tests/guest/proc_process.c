@@ -135,6 +135,8 @@ static void states_change(void)
 {
     pid_t pid = start(sleep_for_ever);
     ok(eventually(state_of(pid) == 'S', 5000), "a sleeper is in S");
+    const char *where = slurp(proc_path(pid, "wchan"));
+    ok(where && (strcmp(where, "0") == 0 || strstr(where, "pause")), "where: %s", where);
     kill(pid, SIGSTOP);
     ok(eventually(state_of(pid) == 'T', 5000), "a stopped process in T");
     kill(pid, SIGCONT);

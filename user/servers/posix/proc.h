@@ -73,6 +73,9 @@ PROC_FOLLOW(cwd);
 PROC_SHOW(root);
 PROC_FOLLOW(root);
 
+/* proc_wait.c */
+PROC_SHOW(wchan);
+
 /* proc_fd.c: the directories fd and fdinfo */
 long proc_find_fd(struct pseudo_node *dir, const char *name, struct pseudo_child *child);
 bool proc_next_fd(struct pseudo_node *dir, u64 *place, struct pseudo_child *child);

@@ -147,6 +147,25 @@ static long iterate(struct file *file, struct dir_sink *sink)
     return 0;
 }
 
+/* A directory has a link for each directory in it, and two more. */
+static void directory_refresh(struct inode *inode)
+{
+    struct pseudo_node *dir = pseudo_of(inode);
+    const struct pseudo_entry *table = dir->entry->entries;
+    struct pseudo_child child = {.key = dir->key};
+    u64 place = 0;
+
+    inode->nlink = 2;
+    for (; table && table->name; table++)
+        inode->nlink += S_ISDIR(table->mode);
+    while (dir->entry->next && dir->entry->next(dir, &place, &child)) {
+        if (!S_ISDIR(child.entry->mode)) /* a directory makes up names of one kind */
+            break;
+        inode->nlink++;
+        place++;
+    }
+}
+
 static const struct file_ops directory_ops = {
     .iterate = iterate,
     .poll = pseudo_poll,
@@ -231,6 +250,7 @@ const struct inode_ops pseudo_file_ops = {
 const struct inode_ops pseudo_dir_ops = {
     .lookup = lookup,
     .open = open_node,
+    .refresh = directory_refresh,
     .release = release,
     .parent = parent,
     .name = name_of,
