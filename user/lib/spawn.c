@@ -107,7 +107,7 @@ static long build_stack(mg_handle task, const struct spawn *spawn, u64 bias, u64
     return error;
 }
 
-static long start_thread(mg_handle task, u64 entry, u64 stack, mg_handle *thread)
+static long start_thread(mg_handle task, u64 cookie, u64 entry, u64 stack, mg_handle *thread)
 {
     struct mg_regs regs = {
         .rip = entry,
@@ -117,7 +117,7 @@ static long start_thread(mg_handle task, u64 entry, u64 stack, mg_handle *thread
         .rflags = FLAGS_INTERRUPTS,
         .orig_rax = ~0ul,
     };
-    long result = mg_thread_create(task, 0);
+    long result = mg_thread_create(task, cookie);
 
     if (result < 0)
         return result;
@@ -139,7 +139,7 @@ static long load(mg_handle task, const struct spawn *spawn, mg_handle *thread)
     if (!error)
         error = mg_task_set(task, MG_TASK_NAME, spawn->name);
     if (!error)
-        error = start_thread(task, header->entry + bias, stack, thread);
+        error = start_thread(task, spawn->cookie, header->entry + bias, stack, thread);
     return error;
 }
 

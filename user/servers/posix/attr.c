@@ -299,13 +299,14 @@ long call_ftruncate(struct thread *thread, const u64 *args)
 }
 
 /* Room in the file as far as it reaches, or will reach. */
-static long allocate(struct inode *inode, u64 offset, u64 size, bool keep_size)
+static long allocate(struct thread *thread, struct inode *inode, u64 offset, u64 size,
+                     bool keep_size)
 {
     u64 end = offset + size;
     long error = 0;
 
     if (!keep_size && end > inode->size)
-        error = inode->ops->truncate(inode, end);
+        error = set_size(thread, inode, &end);
     end = MIN(end, inode->size);
     return error || offset >= end ? error : tmpfs_allocate(inode, offset, end - offset);
 }
@@ -330,5 +331,5 @@ long call_fallocate(struct thread *thread, const u64 *args)
                    : tmpfs_punch(file->inode, (u64)offset, (u64)size);
     if (mode & ~(u32)FALLOC_KEEP_SIZE)
         return -EOPNOTSUPP;
-    return allocate(file->inode, (u64)offset, (u64)size, mode);
+    return allocate(thread, file->inode, (u64)offset, (u64)size, mode);
 }

@@ -77,3 +77,16 @@ bool stats_memory(struct mg_memory_stats *memory)
     return mg_stats(POSIX_HANDLE_SYSTEM, MG_STATS_MEMORY, 0, memory, sizeof *memory) ==
            sizeof *memory;
 }
+
+/* A sixteenth stays for programs; what they have can make room as far as there is swap for it. */
+bool stats_has_room(u64 bytes)
+{
+    struct mg_memory_stats memory;
+    u64 pages, reserve;
+
+    if (!stats_memory(&memory))
+        return true;
+    pages = memory.free + MIN(memory.swap_free, memory.anonymous);
+    reserve = memory.total / 16;
+    return pages > reserve && DIV_UP(bytes, 4096) <= pages - reserve;
+}

@@ -2,11 +2,13 @@
  * Holes in the files of the RAM file system: finding, making and filling them. A hole is a page
  * that the file's object has no frame for; the kernel knows which those are.
  */
+#include "user/servers/posix/stats.h"
 #include "user/servers/posix/tmpfs.h"
 #include <errno.h>
 #include <merganser/native.h>
 
 #define PAGE 4096ul
+#define CHECK_BYTES (1ul << 20)
 
 static const u8 zeros[PAGE];
 
@@ -23,6 +25,24 @@ long tmpfs_seek(struct inode *base, u64 offset, bool hole)
     if (found == -ENXIO || (found >= 0 && (u64)found >= base->size))
         return hole ? (long)base->size : -ENXIO;
     return found;
+}
+
+/* The kernel is asked for its figures only once a megabyte, as long as there is room. */
+bool tmpfs_is_short(const struct tmpfs_inode *inode, u64 offset, u64 size)
+{
+    static u64 unchecked;
+    static bool is_short;
+    long hole;
+
+    unchecked += size;
+    if (unchecked < CHECK_BYTES && !is_short)
+        return false;
+    unchecked = 0;
+    hole = mg_object_seek(inode->file.object, offset, MG_SEEK_HOLE);
+    if (hole < 0 || (u64)hole >= offset + size)
+        return false; /* all of it has memory already */
+    is_short = !stats_has_room(offset + size - (u64)hole);
+    return is_short;
 }
 
 /* Zeroes bytes within one page. */
@@ -62,6 +82,8 @@ long tmpfs_allocate(struct inode *base, u64 offset, u64 size)
     u64 end = offset + size;
     long error = tmpfs_prepare(base, end), hole;
 
+    if (tmpfs_is_short(inode, offset, size))
+        return -ENOSPC;
     while (!error && offset < end) {
         hole = mg_object_seek(inode->file.object, offset, MG_SEEK_HOLE);
         if (hole < 0 || (u64)hole >= end)

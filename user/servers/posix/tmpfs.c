@@ -227,6 +227,8 @@ long tmpfs_write(struct inode *base, u64 offset, struct uio *io, usize size)
 
     if (!done)
         done = ensure_capacity(inode, offset + size);
+    if (!done && tmpfs_is_short(inode, offset, size))
+        done = -ENOSPC;
     if (!done)
         done = uio_get_object(io, inode->file.object, offset, size);
     if (done == -ENOMEM)

@@ -92,6 +92,9 @@ long tmpfs_prepare(struct inode *inode, u64 size);
 /* lseek's SEEK_DATA, or for `hole` SEEK_HOLE, within the file's size: -ENXIO if there is none. */
 long tmpfs_seek(struct inode *inode, u64 offset, bool hole);
 
+/* Is there too little memory for what the range still lacks? Its end is within the object. */
+bool tmpfs_is_short(const struct tmpfs_inode *inode, u64 offset, u64 size);
+
 /* fallocate: makes a range read as zeros and gives memory back; puts memory behind every byte. */
 long tmpfs_punch(struct inode *inode, u64 offset, u64 size);
 long tmpfs_allocate(struct inode *inode, u64 offset, u64 size);
