@@ -2,7 +2,7 @@
  * profile.c: a QEMU plugin that counts, for tools/profile, the instructions a benchmark measures.
  *
  * A figure of tests/bench reads the time-stamp counter before and after what it measures, and no
- * other program reads it in user mode. So an `rdtsc` at a user address opens the window and the
+ * other program does so by `rdtscp`. So an `rdtscp` at a user address opens the window and the
  * next one closes it. While it is open, each execution of a translation block is counted; at exit
  * one line for each block goes to the file named by the plugin's argument `out=FILE`:
  *
@@ -70,7 +70,7 @@ static void on_block(unsigned cpu, void *data)
     ((struct block *)data)->executions += window_open;
 }
 
-static void on_rdtsc(unsigned cpu, void *data)
+static void on_rdtscp(unsigned cpu, void *data)
 {
     (void)cpu;
     (void)data;
@@ -78,10 +78,10 @@ static void on_rdtsc(unsigned cpu, void *data)
     windows += window_open;
 }
 
-static bool is_user_rdtsc(struct qemu_plugin_insn *insn)
+static bool is_user_rdtscp(struct qemu_plugin_insn *insn)
 {
-    return qemu_plugin_insn_vaddr(insn) < USER_END && qemu_plugin_insn_size(insn) == 2 &&
-           memcmp(qemu_plugin_insn_data(insn), "\x0f\x31", 2) == 0;
+    return qemu_plugin_insn_vaddr(insn) < USER_END && qemu_plugin_insn_size(insn) == 3 &&
+           memcmp(qemu_plugin_insn_data(insn), "\x0f\x01\xf9", 3) == 0;
 }
 
 static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
@@ -92,8 +92,8 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
                                          block_find(qemu_plugin_tb_vaddr(tb), instructions));
     for (size_t i = 0; i < instructions; i++) {
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-        if (is_user_rdtsc(insn))
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_rdtsc, CALLBACK_NO_REGISTERS, NULL);
+        if (is_user_rdtscp(insn))
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_rdtscp, CALLBACK_NO_REGISTERS, NULL);
     }
 }
 
