@@ -25,7 +25,8 @@ static void start(const char *text)
     write_text(text);
 }
 
-/* Compares with rows separated by '|', blanks at their ends left out; '#' is any other character. */
+/* Compares with rows separated by '|', blanks at their ends left out; '#' stands for what is not
+ * ASCII. */
 static bool shows(const char *expected)
 {
     char text[ROWS * (COLUMNS + 1) + 1];

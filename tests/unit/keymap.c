@@ -6,7 +6,8 @@
 
 static struct keymap map;
 
-/* Gives the codes (hexadecimal, separated by spaces) to the decoder; true if `expected` comes out. */
+/* Gives the codes (hexadecimal, separated by spaces) to the decoder; true if `expected` comes
+ * out. */
 static bool typed(const char *codes, const char *expected)
 {
     u8 out[256];

@@ -1,9 +1,10 @@
 /*
- * glyph.c: draws lines (U+2500..257F), blocks (2580..259F) and braille (2800..28FF) into a cell of 8
- * by 16 pixels.
+ * glyph.c: draws lines (U+2500..257F), blocks (2580..259F) and braille (2800..28FF) into a cell of
+ * 8 by 16 pixels.
  *
- * A line character has four arms from the middle to the edges, each light, heavy, double or missing.
- * An arm ends where the strokes across it end, so that corners close and neighbours connect:
+ * A line character has four arms from the middle to the edges, each light, heavy, double or
+ * missing. An arm ends where the strokes across it end, so that corners close and neighbours
+ * connect:
  *
  *     column  0 1 2 3 4 5 6 7        row  0 .. 4 5 6 7 8 9 10 .. 15
  *     light         # #                                #
@@ -62,9 +63,9 @@ static void stroke(bool horizontal, struct extent along, struct extent across)
 }
 
 /*
- * Draws one arm. `cross` is how far the lines across it reach, near and far the weights of the two
- * arms across, before (left, up) and behind (right, down) it. A double arm's two strokes end
- * separately: each goes to the near stroke of a double line on its own side, else to the far one.
+ * Draws one arm. `before` and `behind` are the weights of the two arms across it: left or up of the
+ * middle, right or down of it. A double arm's two strokes end separately: each goes to the near
+ * stroke of a double line on its own side, else to the far one.
  */
 static void draw_arm(bool horizontal, bool first, enum weight weight, enum weight before,
                      enum weight behind)

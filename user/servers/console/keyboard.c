@@ -2,8 +2,9 @@
  * keyboard.c: the i8042 controller and the keyboard behind it.
  *
  * The controller takes commands at one port and moves bytes to and from the keyboard at the other,
- * one at a time each way. It can be missing, and so can the keyboard: every wait ends after a while,
- * measured by the clock. The controller translates what keyboards send today into scancode set 1.
+ * one at a time each way. It can be missing, and so can the keyboard: every wait ends after a
+ * while, measured by the clock. The controller translates what keyboards send today into scancode
+ * set 1.
  */
 #include "user/servers/console/keyboard.h"
 #include "user/servers/console/clock.h"

@@ -2,9 +2,9 @@
  * screen.c: paints the terminal's cells.
  *
  * The framebuffer is mapped write-combining: writing it in order is fast, reading it slow. So it is
- * never read. `shown` keeps what each cell on the screen looks like; painting goes through the lines
- * that the terminal marked and draws the cells that differ. Scrolling thus costs what has really
- * changed, and output that is faster than the painting is skipped, not queued.
+ * never read. `shown` keeps what each cell on the screen looks like; painting goes through the
+ * lines that the terminal marked and draws the cells that differ. Scrolling thus costs what has
+ * really changed, and output that is faster than the painting is skipped, not queued.
  */
 #include "user/servers/console/screen.h"
 #include "lib/page.h"
@@ -112,7 +112,10 @@ static bool cursor_moved(void)
 
 bool screen_changed(void)
 {
-    return cursor_moved() || memchr(terminal.changed, true, terminal.rows);
+    for (u32 row = 0; row < terminal.rows; row++)
+        if (terminal.changed[row])
+            return true;
+    return cursor_moved();
 }
 
 void screen_paint(void)
@@ -162,7 +165,7 @@ static bool map_framebuffer(void)
         mg_handle_close(object);
     if (at < 0)
         return false;
-    pixels = (u8 *)at + (info.framebuffer - start);
+    pixels = (u8 *)(at + (long)(info.framebuffer - start));
     return true;
 }
 

@@ -1,11 +1,11 @@
 /*
  * serial.c: the driver of the first serial port.
  *
- * Output waits in a ring. Whenever the port's FIFO is empty, a batch goes into it with one call; the
- * interrupt "FIFO empty" is asked for only while the ring holds something. Input is taken byte by
- * byte until the port has no more. When nobody reads what was typed, the bytes stay in the port and
- * its interrupt is off, so that a sender with flow control (an emulator's socket) waits instead of
- * losing them.
+ * Output waits in a ring. Whenever the port's FIFO is empty, a batch goes into it with one call;
+ * the interrupt "FIFO empty" is asked for only while the ring holds something. Input is taken byte
+ * by byte until the port has no more. When nobody reads what was typed, the bytes stay in the port
+ * and its interrupt is off, so that a sender with flow control (an emulator's socket) waits instead
+ * of losing them.
  *
  * The interrupt is an edge: one that comes while the port still asks for service is none. So
  * serial_serve goes on until the port asks for nothing.
