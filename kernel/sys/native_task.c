@@ -7,12 +7,28 @@
 #include "kernel/mm/mm.h"
 #include "kernel/mm/mman.h"
 #include "kernel/sys/lookup.h"
+#include "kernel/sys/machine.h"
 #include "kernel/sys/native.h"
 #include "kernel/task/ipc.h"
 
 #define PID_LIMIT 0x7fffffffu
 
 /* --- making and ending --- */
+
+/* What belongs to the task rather than to its program: it outlives execve, and a new task starts with its
+ * maker's. */
+static void inherit_settings(struct mm *to, struct mm *from)
+{
+    rwsem_write(&to->lock);
+    to->limit_memlock = from->limit_memlock;
+    to->limit_space = from->limit_space;
+    to->limit_stack = from->limit_stack;
+    to->limit_data = from->limit_data;
+    to->merge_domain = from->merge_domain;
+    rwsem_write_done(&to->lock);
+    if (from->merge_any)
+        ksm_set_merge_any(to, true); /* without memory for it the new program is not merged */
+}
 
 /* The port for a task's calls and faults; handle 0 means none. */
 static s64 lookup_server(u64 handle, struct handle_ref *port)
@@ -31,7 +47,10 @@ s64 native_task_create(struct trap_frame *frame)
     struct task *task = task_create(NULL, port.object, SYSCALL_ARG1(frame));
 
     handle_ref_put(&port);
-    return task ? native_install(HANDLE_TASK, task) : -ENOMEM;
+    if (!task)
+        return -ENOMEM;
+    inherit_settings(task->mm, current_mm());
+    return native_install(HANDLE_TASK, task);
 }
 
 s64 native_task_fork(struct trap_frame *frame)
@@ -88,20 +107,6 @@ s64 native_task_give(struct trap_frame *frame)
 }
 
 /* --- a new space --- */
-
-/* What belongs to the task rather than to its program, and so outlives execve. */
-static void inherit_settings(struct mm *to, struct mm *from)
-{
-    rwsem_write(&to->lock);
-    to->limit_memlock = from->limit_memlock;
-    to->limit_space = from->limit_space;
-    to->limit_stack = from->limit_stack;
-    to->limit_data = from->limit_data;
-    to->merge_domain = from->merge_domain;
-    rwsem_write_done(&to->lock);
-    if (from->merge_any)
-        ksm_set_merge_any(to, true); /* without memory for it the new program is not merged */
-}
 
 s64 native_task_reset_space(struct trap_frame *frame)
 {
@@ -180,14 +185,28 @@ static s64 set_limit(struct mm *mm, u64 *limit, u64 value)
     return 0;
 }
 
-static s64 set_space(struct mm *mm, u64 what, u64 value)
+/* What others rely on, and so only who is trusted with the machine may set. */
+static s64 set_bounds(struct mm *mm, u64 what, u64 value)
 {
+    if (machine_check(MG_HANDLE_SYSTEM, MG_RIGHT_MANAGE))
+        return -EACCES;
     switch (what) {
-    case MG_TASK_MERGE_DOMAIN: return value > ~0u ? -EINVAL : ksm_set_domain(mm, (u32)value);
     case MG_TASK_MEMLOCK_LIMIT: return set_limit(mm, &mm->limit_memlock, value);
     case MG_TASK_SPACE_LIMIT: return set_limit(mm, &mm->limit_space, value);
     case MG_TASK_STACK_LIMIT: return set_limit(mm, &mm->limit_stack, value);
     case MG_TASK_DATA_LIMIT: return set_limit(mm, &mm->limit_data, value);
+    default: return value > ~0u ? -EINVAL : ksm_set_domain(mm, (u32)value);
+    }
+}
+
+static s64 set_space(struct mm *mm, u64 what, u64 value)
+{
+    switch (what) {
+    case MG_TASK_MERGE_DOMAIN:
+    case MG_TASK_MEMLOCK_LIMIT:
+    case MG_TASK_SPACE_LIMIT:
+    case MG_TASK_STACK_LIMIT:
+    case MG_TASK_DATA_LIMIT: return set_bounds(mm, what, value);
     case MG_TASK_BRK: return set_brk(mm, value);
     case MG_TASK_MEMORY_MERGE: return value > 1 ? -EINVAL : ksm_set_merge_any(mm, value != 0);
     default: return -EINVAL;

@@ -5,6 +5,7 @@
  */
 #include "kernel/base/slab.h"
 #include "kernel/sys/lookup.h"
+#include "kernel/sys/machine.h"
 #include "kernel/sys/native.h"
 
 #define FPU_LEGACY_BYTES 512ul /* x87 and SSE: all there is without XSAVE */
@@ -175,6 +176,18 @@ s64 native_thread_set_state(struct trap_frame *frame)
 
 /* --- settings and figures --- */
 
+/* To be preferred to others takes the trust of the machine. */
+static s64 set_nice(struct thread *thread, u64 value)
+{
+    s64 nice = (s64)value;
+
+    if (nice < -20 || nice > 19)
+        return -EINVAL;
+    if (nice < thread->nice && machine_check(MG_HANDLE_SYSTEM, MG_RIGHT_MANAGE))
+        return -EACCES;
+    return sched_set_nice(thread, (s32)nice);
+}
+
 static s64 set_thread(struct thread *thread, u64 what, u64 value)
 {
     switch (what) {
@@ -184,7 +197,7 @@ static s64 set_thread(struct thread *thread, u64 what, u64 value)
         thread->tid = (u32)value;
         return 0;
     case MG_THREAD_CLEAR_TID: thread->clear_tid = value; return 0;
-    case MG_THREAD_NICE: return value + 20 < 40 ? sched_set_nice(thread, (s32)value) : -EINVAL;
+    case MG_THREAD_NICE: return set_nice(thread, value);
     case MG_THREAD_AFFINITY: return sched_set_affinity(thread, value);
     default: return -EINVAL;
     }

@@ -131,11 +131,28 @@ s64 handle_install(struct task *task, struct handle_ref *ref, mg_handle wanted)
     return handle;
 }
 
-static s64 lookup_self(struct task *task, enum handle_type type, struct handle_ref *ref)
+/* A task that has a server is managed by that, not by itself: it could otherwise give its threads other
+ * threads' cookies, or lift its limits. Who is trusted with the machine may do so. The lock is held. */
+static u32 rights_over_self(struct task *task, const struct handle_table *table)
+{
+    u32 system = HANDLE_KEY(HANDLE_SYSTEM, MG_RIGHT_MANAGE);
+    bool trusted =
+        MG_HANDLE_SYSTEM < table->size &&
+        (table->entries[MG_HANDLE_SYSTEM].key & (HANDLE_KEY_TYPE | MG_RIGHT_MANAGE)) == system;
+
+    return !task->server || trusted ? MG_RIGHT_ALL : MG_RIGHT_ALL & ~(u32)MG_RIGHT_MANAGE;
+}
+
+static s64 lookup_self(struct task *task, enum handle_type type, u32 rights, struct handle_ref *ref)
 {
     if (type != HANDLE_TASK && type != HANDLE_FREE)
         return -EBADF;
-    *ref = (struct handle_ref){HANDLE_TASK, MG_RIGHT_ALL, task_get(task), 0};
+    spin_lock(&task->handles.lock);
+    u32 held = rights_over_self(task, &task->handles);
+    spin_unlock(&task->handles.lock);
+    if ((held & rights) != rights)
+        return -EACCES;
+    *ref = (struct handle_ref){HANDLE_TASK, held, task_get(task), 0};
     return 0;
 }
 
@@ -147,7 +164,7 @@ s64 handle_lookup(struct task *task, mg_handle handle, enum handle_type type, u3
 
     *ref = (struct handle_ref){0};
     if (handle == MG_HANDLE_SELF)
-        return lookup_self(task, type, ref);
+        return lookup_self(task, type, rights, ref);
     spin_lock(&table->lock);
     if (handle < table->size && table->entries[handle].key) {
         const struct handle_entry *entry = &table->entries[handle];

@@ -19,7 +19,8 @@ typedef uint32_t mg_handle;
 /* Handles every task finds in its table. Only the first task (init) holds the ones below
  * MG_HANDLE_SELF. */
 enum {
-    MG_HANDLE_SELF = 1,    /* the task itself */
+    /* the task itself; without MG_RIGHT_MANAGE if it has a server and not the system handle */
+    MG_HANDLE_SELF = 1,
     MG_HANDLE_SYSTEM = 2,  /* control of the machine */
     MG_HANDLE_INITRD = 3,  /* object: the initramfs module */
     MG_HANDLE_OVERLAY = 4, /* object: files added for this boot; absent when there are none */
@@ -190,7 +191,9 @@ enum mg_fault {
 
 enum { MG_FORK_SHARE_SPACE = 1 }; /* as vfork: the new task uses the same address space */
 
-enum {                      /* task_set */
+/* task_set. The limits and the domain need MG_HANDLE_SYSTEM in the caller's table; a new task starts
+ * with those of its maker. */
+enum {
     MG_TASK_PID = 1,        /* what getpid returns */
     MG_TASK_NAME = 2,       /* pointer to at most 15 bytes and a NUL */
     MG_TASK_MERGE_DOMAIN = 3,
@@ -208,7 +211,7 @@ enum {                      /* task_set */
 enum {                      /* thread_set */
     MG_THREAD_TID = 1,      /* what gettid returns */
     MG_THREAD_CLEAR_TID = 2, /* address cleared and woken when the thread ends */
-    MG_THREAD_NICE = 3,     /* -20..19 */
+    MG_THREAD_NICE = 3,     /* -20..19; a lower one needs MG_HANDLE_SYSTEM */
     MG_THREAD_AFFINITY = 4, /* mask of CPUs 0..63 */
 };
 
@@ -267,6 +270,9 @@ struct mg_map {
     uint32_t max_prot; /* what mprotect may later grant on a shared mapping; 0 = everything */
     uint64_t offset;   /* bytes into the object, a multiple of 4096 */
 };
+
+/* The cookie of the objects behind shared anonymous memory: the kernel makes them, nobody names them. */
+#define MG_COOKIE_ANONYMOUS (~0ul)
 
 /* One mapping, for /proc/PID/maps and smaps. Pages are counted when asked for. */
 struct mg_vma {
