@@ -13,6 +13,7 @@
 #include "kernel/mm/layout.h"
 #include "kernel/mm/object.h"
 #include "kernel/mm/tlb.h"
+#include <merganser/abi.h>
 
 /* --- unmapping --- */
 
@@ -285,7 +286,8 @@ static s64 map_planned(struct mm *mm, struct plan *plan)
 
     if (error)
         return error;
-    struct object *own = anonymous_shared ? object_create(plan->len, 0) : NULL;
+    struct object *own =
+        anonymous_shared ? object_create(plan->len, MG_COOKIE_ANONYMOUS) : NULL;
     if (anonymous_shared) {
         plan->vma->object = own;
         plan->vma->offset = 0;

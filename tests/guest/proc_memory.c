@@ -62,6 +62,19 @@ static void maps_name_files(void)
     unlink(path);
 }
 
+static void shared_memory_has_no_file(void)
+{
+    byte *area = mmap(NULL, 64 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const char *line = maps_line(area);
+    ok(strlen(line) > 73 && strcmp(line + 73, "/dev/zero (deleted)") == 0, "its name: %s", line);
+    ok(strncmp(line + 25, " rw-s 00000000 ", 15) == 0, "shared, from its beginning on");
+    munmap(area, 40 * PAGE);
+    line = maps_line(area + 40 * PAGE);
+    ok(strlen(line) > 73 && strcmp(line + 73, "/dev/zero (deleted)") == 0 &&
+           strncmp(line + 25, " rw-s 00028000 ", 15) == 0,
+       "what is left of it, too");
+}
+
 static void smaps_count_pages(void)
 {
     byte *area = map_island(8, RW);
@@ -227,6 +240,7 @@ int main(int argc, char **argv)
     static const struct tap_case cases[] = {
         TAP_CASE(maps_have_their_columns),
         TAP_CASE(maps_name_files),
+        TAP_CASE(shared_memory_has_no_file),
         TAP_CASE(smaps_count_pages),
         TAP_CASE(rollup_adds_up),
         TAP_CASE(statm_agrees),

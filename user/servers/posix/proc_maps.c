@@ -42,16 +42,21 @@ static void print_file(struct text *text, const struct thread *reader, struct in
     text_release(&path);
 }
 
+/* What Linux calls memory without a file. */
+static const char *name_of(const struct mg_vma *vma)
+{
+    if (vma->cookie == MG_COOKIE_ANONYMOUS)
+        return "/dev/zero (deleted)";
+    if (vma->flags & MG_VMA_HEAP)
+        return "[heap]";
+    return vma->flags & MG_VMA_STACK ? "[stack]" : NULL;
+}
+
 static void print_line(struct text *text, const struct thread *reader, const struct mg_vma *vma)
 {
     u64 offset;
     struct inode *inode = mapped_file(vma, &offset);
-    const char *name = vma->flags & MG_VMA_OBJECT && !inode && vma->flags & MG_VMA_SHARED &&
-                               !(vma->flags & MG_VMA_PHYSICAL)
-                           ? "/dev/zero (deleted)" /* as Linux calls shared anonymous memory */
-                       : vma->flags & MG_VMA_HEAP && !inode  ? "[heap]"
-                       : vma->flags & MG_VMA_STACK && !inode ? "[stack]"
-                                                             : NULL;
+    const char *name = inode ? NULL : name_of(vma);
     usize start = text->used;
 
     text_print(text, "%08lx-%08lx %c%c%c%c %08lx %02x:%02lx %lu ", vma->start, vma->end,
