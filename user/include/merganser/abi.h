@@ -16,8 +16,12 @@
 
 typedef uint32_t mg_handle;
 
-/* Handles every task finds in its table. Only the first task (init) holds the ones below
- * MG_HANDLE_SELF. */
+/*
+ * Handles a task finds in its table. The first is every task's. The others are those of the first task,
+ * which the kernel starts from the boot module "init": with them it starts the servers and hands each
+ * what it needs (user/lib/spawn.h), then stays as their supervisor. Process 1 is not that task: the
+ * POSIX server makes a new one for it, which runs the same program from the file system.
+ */
 enum {
     /* the task itself; without MG_RIGHT_MANAGE if it has a server and not the system handle */
     MG_HANDLE_SELF = 1,
@@ -271,7 +275,7 @@ struct mg_map {
     uint64_t offset;   /* bytes into the object, a multiple of 4096 */
 };
 
-/* The cookie of the objects behind shared anonymous memory: the kernel makes them, nobody names them. */
+/* The cookie of the objects that the kernel makes for shared anonymous memory. */
 #define MG_COOKIE_ANONYMOUS (~0ul)
 
 /* One mapping, for /proc/PID/maps and smaps. Pages are counted when asked for. */
