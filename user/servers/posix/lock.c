@@ -92,20 +92,23 @@ static bool is_touching(const struct file_lock *a, const struct file_lock *b)
            (b->end != END_OF_ALL && b->end + 1 == a->start);
 }
 
-/* The first lock that stands in the way of a request, or NULL. */
+static bool is_conflict(const struct file_lock *lock, const struct file_lock *request)
+{
+    if ((lock->kind == WHOLE) != (request->kind == WHOLE) || is_same_owner(lock, request))
+        return false;
+    return (lock->type == F_WRLCK || request->type == F_WRLCK) && is_overlapping(lock, request);
+}
+
+/* Of the locks that stand in the way of a request the one that starts first, or NULL. */
 static const struct file_lock *find_conflict(const struct file_lock *request)
 {
-    const struct file_lock *lock = request->inode->locks;
+    const struct file_lock *first = NULL;
 
-    for (; lock; lock = lock->next) {
-        if ((lock->kind == WHOLE) != (request->kind == WHOLE) || is_same_owner(lock, request))
-            continue;
-        if (lock->type != F_WRLCK && request->type != F_WRLCK)
-            continue;
-        if (is_overlapping(lock, request))
-            return lock;
+    for (const struct file_lock *lock = request->inode->locks; lock; lock = lock->next) {
+        if (is_conflict(lock, request) && (!first || lock->start < first->start))
+            first = lock;
     }
-    return NULL;
+    return first;
 }
 
 /* ---- Changing record locks ---- */
