@@ -38,7 +38,7 @@ static bool find_thread_times(u32 tid, struct cpu_times *times)
     return found;
 }
 
-/* A CPU clock that is named by a negative number. */
+/* A CPU clock that is named by a negative number. Another task's is the system server's to read. */
 static s64 read_cpu_clock(s32 clock, u64 *ns)
 {
     struct thread *self = current_thread();
@@ -53,7 +53,7 @@ static s64 read_cpu_clock(s32 clock, u64 *ns)
             return -EINVAL;
     } else {
         if (id && id != self->task->pid)
-            return -EINVAL;
+            return SYSCALL_FORWARD;
         task_times(self->task, &times);
     }
     *ns = times_pick(&times, kind);

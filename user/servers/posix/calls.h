@@ -36,8 +36,8 @@ struct thread;
     X(147, sched_get_priority_min) X(148, sched_rr_get_interval) X(157, prctl) X(160, setrlimit)   \
     X(161, chroot) X(162, sync) X(165, mount) X(166, umount2) X(169, reboot) X(170, sethostname)   \
     X(171, setdomainname) X(200, tkill) X(203, sched_setaffinity) X(204, sched_getaffinity)        \
-    X(213, epoll_create) X(217, getdents64) X(221, fadvise64) X(231, exit_group)                   \
-    X(232, epoll_wait) X(233, epoll_ctl) X(234, tgkill) X(235, utimes) X(247, waitid)              \
+    X(213, epoll_create) X(217, getdents64) X(221, fadvise64) X(228, clock_gettime)                \
+    X(229, clock_getres) X(231, exit_group) X(232, epoll_wait) X(233, epoll_ctl) X(234, tgkill) X(235, utimes) X(247, waitid)              \
     X(257, openat) X(258, mkdirat) X(259, mknodat) X(260, fchownat) X(261, futimesat)              \
     X(262, newfstatat) X(263, unlinkat) X(264, renameat) X(265, linkat) X(266, symlinkat)          \
     X(267, readlinkat) X(268, fchmodat) X(269, faccessat) X(270, pselect6) X(271, ppoll)           \

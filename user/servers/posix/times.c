@@ -1,5 +1,6 @@
 /*
- * CPU times and usage: times, getrusage; see itimer.c for timers.
+ * CPU times and usage: times, getrusage, and the CPU clocks of other processes, which programs name
+ * by negative numbers; see itimer.c for timers.
  */
 #define _GNU_SOURCE
 #include "user/servers/posix/times.h"
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/times.h>
+#include <time.h>
 
 #define TICK (SECOND / 100) /* what a clock_t of the calls counts */
 #define RUSAGE_BYTES 144    /* as much of struct rusage as Linux writes */
@@ -92,4 +94,45 @@ long call_times(struct thread *thread, const u64 *args)
     if (args[0] && user_put(thread, args[0], &out, sizeof out))
         return -EFAULT;
     return (long)(time_now() / TICK);
+}
+
+/* ---- CPU clocks: ~pid << 3 | kind ---- */
+
+enum { CLOCK_ALL, CLOCK_USER, CLOCK_RUN, CLOCK_KINDS };
+
+static long read_clock(u64 number, u64 *ns)
+{
+    s32 clock = (s32)number;
+    u32 kind = (u32)clock & 7;
+    struct process *process = process_find(~(u32)(clock >> 3));
+    struct usage usage;
+
+    if (clock >= 0 || kind >= CLOCK_KINDS || !process)
+        return -EINVAL;
+    process_get_usage(process, &usage);
+    *ns = usage.user_ns + (kind == CLOCK_USER ? 0 : usage.kernel_ns);
+    return 0;
+}
+
+long call_clock_gettime(struct thread *thread, const u64 *args)
+{
+    struct timespec time;
+    u64 ns;
+    long error = read_clock(args[0], &ns);
+
+    if (error)
+        return error;
+    time = (struct timespec){(time_t)(ns / SECOND), (long)(ns % SECOND)};
+    return user_put(thread, args[1], &time, sizeof time);
+}
+
+long call_clock_getres(struct thread *thread, const u64 *args)
+{
+    struct timespec unit = {0, 1};
+    u64 ns;
+    long error = read_clock(args[0], &ns);
+
+    if (error || !args[1])
+        return error;
+    return user_put(thread, args[1], &unit, sizeof unit);
 }
