@@ -136,12 +136,19 @@ static void test_bits(void)
     check_empty();
 }
 
+static void complain(void)
+{
+    CHECK(!"sleeps though it has been woken");
+}
+
 /* The word was right when it was read, and a wake came before the sleep. */
 static void test_wake_before_sleep(void)
 {
     during.read = wake_one;
+    during.sleep = complain;
     CHECK_EQ(wait_as(0, ONE, word_one, ALL), 0);
     CHECK_EQ(inner, 1);
+    during.sleep = NULL;
     check_empty();
 }
 
