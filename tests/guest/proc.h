@@ -71,7 +71,7 @@ static inline const char *proc_path(pid_t pid, const char *file)
     return path;
 }
 
-/* What follows "NAME:" and blanks on a line of its own, without the newline; "" if it is not there. */
+/* What follows "NAME:" and blanks on a line of its own, without the newline; "" if not there. */
 static inline const char *field_of(const char *path, const char *name)
 {
     static char value[512];

@@ -113,5 +113,5 @@ PROC_SHOW(cpuinfo);
 /* proc_sys.c: the directory sys */
 extern const struct pseudo_entry proc_sys_entries[];
 
-/* A number written out in a name: no sign, no leading zero, at most `limit`. False if it is none. */
+/* A number as a name has it: no sign, no leading zero, at most `limit`. False if it is none. */
 bool proc_parse_number(const char *name, u32 limit, u32 *number);

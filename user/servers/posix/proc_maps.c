@@ -83,7 +83,7 @@ static void print_kb(struct text *text, const char *name, u64 kb)
     text_print(text, "%8lu kB\n", kb);
 }
 
-/* What a mapping's pages are; also for the sum over all. There are no huge or lazily freed pages. */
+/* What the pages of a mapping, or of all, are. There are no huge or lazily freed pages. */
 static void print_pages(struct text *text, const struct mg_vma *vma, u64 locked_bytes)
 {
     print_kb(text, "Rss", vma->rss * PAGE_KB);

@@ -1,8 +1,8 @@
 /*
  * Reading and writing the texts of made up files; see pseudo.h.
  *
- * An open file keeps its text in file->data. A write is taken as a whole, as a control file of Linux
- * takes it: at most a page, at whatever position.
+ * An open file keeps its text in file->data. A write is taken as a whole, as control files of Linux
+ * take it: at most a page, at whatever position.
  */
 #include "user/servers/posix/pseudo.h"
 #include <ctype.h>

@@ -255,7 +255,7 @@ static long show_distance(struct pseudo_node *node, struct thread *thread, struc
     return 0;
 }
 
-/* The kernel counts memory as a whole: a node of its own has figures only when it is the only one. */
+/* The kernel counts memory as a whole: only a node that is alone has figures of its own. */
 static const struct pseudo_entry only_node_entries[] = {
     {.name = "cpulist", .mode = S_IFREG | 0444, .show = show_cpulist, .size = FILE_SIZE},
     {.name = "cpumap", .mode = S_IFREG | 0444, .show = show_cpumap, .size = FILE_SIZE},
