@@ -168,5 +168,7 @@ void boot_run(void)
     archives[1] = map_archive(MG_HANDLE_INITRD, info.initrd_bytes);
     for (int which = 0; which < SERVERS; which++)
         start_server(which, archives);
+    for (int which = 0; which < SERVERS; which++)
+        mg_handle_close(ports[which]); /* a port must die with its server */
     supervise();
 }
