@@ -204,33 +204,47 @@ static s64 wait_for_survivor(struct task *task, struct thread **survivor)
     }
 }
 
-static s64 exchange_space(struct task *task, struct mm *new, struct mm **old)
+/* Nobody but the survivor may run in the old space. */
+static s64 exchange_space(struct task *task, const struct thread *survivor, struct mm *new,
+                          struct mm **old)
 {
+    s64 status = 0;
+
     spin_lock(&task->lock);
     *old = task->mm;
-    if (*old)
+    if (!*old)
+        status = -ESRCH;
+    else if (task->thread_count > (survivor ? 1 : 0))
+        status = -EBUSY;
+    else
         task->mm = new;
     spin_unlock(&task->lock);
-    return *old ? 0 : -ESRCH;
+    return status;
 }
 
 s64 task_reset_space(struct task *task)
 {
     struct mm *new = mm_hooks.create(), *old;
     struct thread *thread;
-    s64 status;
 
     if (!new)
         return -ENOMEM;
-    status = wait_for_survivor(task, &thread);
-    if (status == 0 && thread) {
-        status = thread_check_stopped(thread);
-        if (status == 0)
-            thread->clear_tid = thread->robust_list = 0; /* addresses in the space that goes */
-        thread_put(thread);
+    s64 status = wait_for_survivor(task, &thread);
+    if (status < 0) {
+        mm_hooks.put(new);
+        return status;
     }
+    if (thread)
+        status = thread_check_stopped(thread);
+    if (status == 0 && thread)
+        thread->clear_tid = thread->robust_list = 0; /* addresses in the space that goes */
     if (status == 0)
-        status = exchange_space(task, new, &old);
+        status = exchange_space(task, thread, new, &old);
+    /* If its reply came after the check, it may be in the kernel with the old space in hand. */
+    if (status == 0 && thread)
+        thread_let_pass(thread);
+    if (thread)
+        thread_put(thread);
     mm_hooks.put(status == 0 ? old : new);
     return status;
 }

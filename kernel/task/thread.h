@@ -212,6 +212,9 @@ void thread_kill(struct thread *thread);
 /* For changing a stopped thread's state: waits until its CPU has left it. -EBUSY when it is not
  * stopped: neither new, parked, nor waiting for the reply to a forwarded call. */
 s64 thread_check_stopped(struct thread *thread);
+/* Returns when the thread has left behind whatever it was doing in the kernel and in user mode since
+ * before the call. At once if it is stopped. Not for oneself. */
+void thread_let_pass(struct thread *thread);
 /* Its registers were set from outside: whatever it was doing is not taken up again. */
 void thread_regs_set(struct thread *thread);
 /* The current thread was woken from an interruptible sleep by work. Dies or parks as asked; true:

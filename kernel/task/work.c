@@ -24,6 +24,8 @@
 #include "kernel/base/log.h"
 #include "kernel/task/sched.h"
 
+#define PASS_RETRY_NS 10000000ul
+
 /* --- from outside --- */
 
 static void set_work(struct thread *thread, u32 bit)
@@ -46,7 +48,7 @@ void thread_interrupt(struct thread *thread)
     set_work(thread, WORK_INTERRUPT);
 }
 
-void thread_resume(struct thread *thread)
+static void end_suspend(struct thread *thread)
 {
     spin_lock(&thread->lock);
     atomic_fetch_and(&thread->work, ~WORK_SUSPEND);
@@ -55,6 +57,11 @@ void thread_resume(struct thread *thread)
         sched_wake(thread, 0);
     }
     spin_unlock(&thread->lock);
+}
+
+void thread_resume(struct thread *thread)
+{
+    end_suspend(thread);
     sched_start(thread);
 }
 
@@ -102,6 +109,24 @@ s64 thread_check_stopped(struct thread *thread)
     while (atomic_load_explicit(&thread->on_cpu, memory_order_acquire))
         spin_wait();
     return thread_state(thread) == THREAD_DEAD ? -ESRCH : 0;
+}
+
+void thread_let_pass(struct thread *thread)
+{
+    bool ours = false;
+
+    while (!is_stopped(thread)) {
+        /* Again and again: somebody may resume it. */
+        ours |= !(atomic_load(&thread->work) & WORK_SUSPEND);
+        set_work(thread, WORK_SUSPEND);
+        wait_prepare(&thread->suspenders);
+        if (is_stopped(thread))
+            wait_cancel(&thread->suspenders);
+        else
+            wait_sleep(&thread->suspenders, false, time_ns() + PASS_RETRY_NS);
+    }
+    if (ours)
+        end_suspend(thread);
 }
 
 void thread_regs_set(struct thread *thread)
