@@ -17,6 +17,7 @@
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
+#include "kernel/task/thread.h"
 
 /* --- the pieces --- */
 
@@ -146,6 +147,7 @@ s64 fault_in(struct vma *vma, va_t from, va_t to, u32 access)
         while (result == 0);
         if (result != FAULT_NOTHING)
             return result == MG_FAULT_OOM ? -ENOMEM : -EFAULT;
+        sched_point();
     }
     return 0;
 }

@@ -25,6 +25,7 @@
 #include "kernel/mm/tlb.h"
 #include "kernel/mm/walk.h"
 #include "kernel/mm/zap.h"
+#include "kernel/task/thread.h"
 #include "lib/page.h"
 
 /* One leaf run on its way from parent to child. */
@@ -109,6 +110,7 @@ static bool fork_copy_pages(struct mm *parent, struct mm *child, struct vma *vma
         done = fork_copy_run(&fork, run);
         pt_unlock(run.slot);
         mm_account(child, &fork.counts, 1);
+        sched_point();
     }
     return done;
 }

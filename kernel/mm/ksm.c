@@ -22,6 +22,7 @@
 #include "kernel/mm/ksm_internal.h"
 #include "kernel/mm/object.h"
 #include "kernel/mm/rmap.h"
+#include "kernel/task/thread.h"
 #include "lib/page.h"
 
 struct ksm_stats ksm_stats;
@@ -252,6 +253,7 @@ s64 ksm_unshare_range(struct vma *vma, va_t start, va_t end)
 
         if (slot)
             error = unshare_page(vma, va, slot, batch);
+        sched_point();
     }
     tlb_batch_flush(batch);
     kfree(batch);

@@ -18,6 +18,7 @@
 #include "kernel/mm/tlb.h"
 #include "kernel/mm/zap.h"
 #include "kernel/task/handle.h"
+#include "kernel/task/thread.h"
 #include "lib/string.h"
 
 static struct slab_cache object_cache = SLAB_CACHE("object", struct object);
@@ -98,6 +99,7 @@ static void drop_frames(struct object *object, u64 first, u64 end)
         if (count == ARRAY_LEN(frames)) {
             frames_put_many(frames, count);
             count = 0;
+            sched_point();
         }
     }
     frames_put_many(frames, count);

@@ -13,6 +13,7 @@
 #include "kernel/mm/ksm.h"
 #include "kernel/mm/tlb.h"
 #include "kernel/mm/walk.h"
+#include "kernel/task/thread.h"
 
 /* --- one mapping --- */
 
@@ -94,6 +95,7 @@ void zap_range(struct vma *vma, va_t start, va_t end, struct tlb_batch *batch)
         pt_unlock(run.slot);
         if (tlb_batch_full(batch))
             tlb_batch_flush(batch);
+        sched_point();
     }
 }
 
