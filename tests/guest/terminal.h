@@ -1,7 +1,7 @@
 /*
- * A terminal for tests: on Merganser the console's, taken away from the session that has it; on Linux
- * a pseudo-terminal. A test types by TIOCSTI or into the other end. Echo is off: what is echoed would
- * come between the results.
+ * A terminal for tests: on Merganser the console's, taken away from the session that has it; on
+ * Linux a pseudo-terminal. A test types by TIOCSTI or into the other end. Echo is off: what is
+ * echoed would come between the results.
  */
 #pragma once
 

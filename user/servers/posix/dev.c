@@ -1,6 +1,6 @@
 /*
- * The nodes in /dev, and the devices that are only a way to read or write: null, zero, full, random.
- * The terminal is in tty.c, the kernel's log in kmsg.c.
+ * The nodes in /dev, and the devices that are only a way to read or write: null, zero, full,
+ * random. The terminal is in tty.c, the kernel's log in kmsg.c.
  */
 #include "user/servers/posix/dev.h"
 #include "user/servers/posix/log.h"

@@ -1,14 +1,15 @@
 /*
  * Advisory locks.
  *
- * An inode has one list of all locks on it, of three kinds. A record lock covers a range of bytes and
- * belongs to a process (F_SETLK) or to an open file (F_OFD_SETLK); the two kinds exclude each other.
- * flock's cover the whole file, belong to an open file, and exclude only one another. The record locks
- * of one owner never overlap, and those of one type never touch: a new one swallows what it covers.
+ * An inode has one list of all locks on it, of three kinds. A record lock covers a range of bytes
+ * and belongs to a process (F_SETLK) or to an open file (F_OFD_SETLK); the two kinds exclude each
+ * other. flock's cover the whole file, belong to an open file, and exclude only one another. The
+ * record locks of one owner never overlap, and those of one type never touch: a new one swallows
+ * what it covers.
  *
  * Who must wait sleeps on one queue for all files and looks again whenever any lock is given up. A
- * cycle of waiting processes is found by asking, before one more goes to sleep, what the others sleep
- * for: their calls' arguments still say it, so there is no graph to keep up to date.
+ * cycle of waiting processes is found by asking, before one more goes to sleep, what the others
+ * sleep for: their calls' arguments still say it, so there is no graph to keep up to date.
  */
 #define _GNU_SOURCE
 #include "user/servers/posix/lock.h"

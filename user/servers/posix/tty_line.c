@@ -2,8 +2,9 @@
  * The line discipline: what typed bytes mean.
  *
  * Each byte goes through the same steps: flow control, signals, the mapping of carriage return and
- * newline, then in canonical mode the editing of a line that no read sees before it is complete. All
- * of it happens when the byte comes, by the modes of that moment, so ^C works while nobody reads.
+ * newline, then in canonical mode the editing of a line that no read sees before it is complete.
+ * All of it happens when the byte comes, by the modes of that moment, so ^C works while nobody
+ * reads.
  *
  * While there are lines to read but no room for more, bytes stay with the console server; one long
  * line without an end loses what is beyond its limit, for only its end can make room.

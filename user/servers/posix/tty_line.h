@@ -120,8 +120,8 @@ void tty_input_mode_changed(bool was_canonical);
 
 /* ---- tty_job.c ---- */
 
-/* May the thread read (true), or write or change modes (false)? 0, -EIO, or after having stopped its
- * group -ERESTARTSYS. */
+/* May the thread read (true), or write or change modes (false)? 0, -EIO, or after having stopped
+ * its group -ERESTARTSYS. */
 long tty_check_background(struct thread *thread, bool reading);
 
 long tty_set_foreground(struct thread *thread, u64 address);

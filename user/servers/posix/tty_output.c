@@ -6,8 +6,8 @@
  * program that writes sleeps only while the ring is full.
  *
  * To wait until everything is out, somebody has to sleep in a call to the console server, and that
- * can't be the one thread that serves all processes. A second thread does, here and nowhere else: it
- * uses native calls only and shares two counters with the first.
+ * can't be the one thread that serves all processes. A second thread does, here and nowhere else:
+ * it uses native calls only and shares two counters with the first.
  */
 #define _GNU_SOURCE
 #include "lib/page.h"
