@@ -8,7 +8,9 @@
  *
  * Nobody is stopped. If anything was allocated, freed, faulted or flushed meanwhile, which the
  * event counters tell, the picture is of no one moment and is thrown away; after some attempts the
- * auditor gives up and says so. One audit runs at a time.
+ * auditor gives up and says so. Who holds a reference for a moment (the scanner while it hashes, a
+ * copy from a page) is counted by nobody, so a frame is wrong only if several recounts say so. One
+ * audit runs at a time.
  */
 #include "kernel/mm/audit.h"
 #include "arch/x86_64/arch.h"
@@ -24,6 +26,7 @@
 
 #define AUDIT_ATTEMPTS 20
 #define AUDIT_PAUSE_NS 20000000ul
+#define AUDIT_CONFIRM 3  /* recounts that must find something wrong */
 #define AUDIT_REPORTS 20 /* wrong frames told one by one */
 
 static struct mutex audit_mutex;
@@ -110,9 +113,12 @@ static bool frame_is_right(const struct frame *frame)
 
 static void check_frame(struct frame *frame, u64 *wrong)
 {
-    if (frame_is_right(frame))
-        return;
-    if (++*wrong <= AUDIT_REPORTS)
+    *wrong += !frame_is_right(frame);
+}
+
+static void report_frame(struct frame *frame, u64 *reported)
+{
+    if (!frame_is_right(frame) && ++*reported <= AUDIT_REPORTS)
         log_line("audit: frame %#lx kind %u: refs %u maps %u pins %u, found %u mappings%s",
                  frame_pfn(frame).raw, frame_kind(frame), atomic_load(&frame->refs),
                  atomic_load(&frame->maps), frame->pins, frame->audit / 2,
@@ -120,30 +126,36 @@ static void check_frame(struct frame *frame, u64 *wrong)
 }
 
 /* True if nothing happened while the frames were counted; only then is *wrong a finding. */
-static bool count_quietly(void)
+static bool recount(u64 *wrong)
 {
     u64 before = activity();
 
+    *wrong = 0;
     count_all();
+    each_frame(check_frame, wrong);
     return activity() == before;
 }
 
 u64 mm_audit(void)
 {
-    u64 wrong = 0;
+    u64 wrong = 0, found, reported = 0;
+    u32 quiet = 0;
 
     mutex_lock(&audit_mutex);
     for (u32 attempt = 0; attempt < AUDIT_ATTEMPTS; attempt++) {
-        if (count_quietly()) {
-            each_frame(check_frame, &wrong);
-            mutex_unlock(&audit_mutex);
-            return wrong;
+        if (recount(&found)) {
+            wrong = found;
+            if (++quiet == AUDIT_CONFIRM || !wrong)
+                break;
         }
         sched_sleep_until(time_ns() + AUDIT_PAUSE_NS);
     }
+    if (wrong)
+        each_frame(report_frame, &reported);
     mutex_unlock(&audit_mutex);
-    log_line("audit: the machine was never quiet, nothing was checked");
-    return 0;
+    if (!quiet)
+        log_line("audit: the machine was never quiet, nothing was checked");
+    return wrong;
 }
 
 /* Reading the figure is what makes it. */
