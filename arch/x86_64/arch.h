@@ -95,12 +95,8 @@ struct arch_thread { /* embedded in struct thread */
 };
 extern u32 fpu_size; /* bytes of an XSAVE area, 64-byte aligned */
 
-/* Switches stacks: saves prev, returns in next. Interrupts are off. Returns (in next's context) the
- * thread that ran before it on this CPU. FPU state and FS/GS bases are switched, CR3 is not
- * (kernel/mm/tlb.c does). */
-struct thread *arch_switch(struct thread *prev, struct thread *next);
-/* Prepares a thread's stack so that its first arch_switch calls entry(argument) with interrupts
- * off. */
+/* Prepares a thread's stack so that the first switch to it (switch.h) calls entry(argument) with
+ * interrupts off. */
 void arch_thread_prepare(struct thread *thread, void (*entry)(void *), void *argument);
 /* Leaves the kernel with the registers in the trap frame at the top of the current thread's stack;
  * never returns. */

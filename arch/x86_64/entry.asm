@@ -14,7 +14,7 @@
 
 %include "boot/layout.inc"
 
-global syscall_entry, trap_stubs, arch_return_to_user, switch_stacks, thread_start
+global syscall_entry, trap_stubs, arch_return_to_user, thread_start
 extern syscall_dispatch, thread_before_user, trap_dispatch
 
 ; An IST stack's last 16 bytes hold the CPU: address relative to rsp with its low bits set.
@@ -172,30 +172,10 @@ trap_stubs:
 %assign vector vector + 1
 %endrep
 
-; struct thread *switch_stacks(struct thread *prev, struct thread *next): returns, on next's stack,
-; the prev it was given.
-align 16
-switch_stacks:
-    push rbp
-    push rbx
-    push r12
-    push r13
-    push r14
-    push r15
-    mov [rdi + THREAD_KERNEL_RSP], rsp
-    mov rsp, [rsi + THREAD_KERNEL_RSP]
-    pop r15
-    pop r14
-    pop r13
-    pop r12
-    pop rbx
-    pop rbp
-    mov rax, rdi
-    ret
-
-; Where a new thread's first switch_stacks returns to: arch_thread_prepare has put entry into rbx,
-; its argument into r12.
+; Where a new thread's first switch goes: arch_thread_prepare has laid out the stack.
 thread_start:
-    mov rdi, r12
-    call rbx
+    pop rbp
+    pop rax                             ; entry
+    pop rdi                             ; its argument
+    call rax
     ud2

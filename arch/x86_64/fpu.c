@@ -43,7 +43,7 @@ static_assert(offsetof(struct xsave_area, present) == LEGACY_BYTES, "XSAVE heade
 
 u32 fpu_size = LEGACY_BYTES;
 
-static u64 parts = PART_X87 | PART_SSE;
+u64 fpu_parts = PART_X87 | PART_SSE;
 static u32 mxcsr_mask = 0xffbf;
 static struct {
     u32 offset, bytes;
@@ -52,24 +52,6 @@ static struct {
 static void xcr0_write(u64 value)
 {
     __asm__ volatile("xsetbv" ::"c"(0), "a"((u32)value), "d"((u32)(value >> 32)));
-}
-
-static void save(struct xsave_area *area)
-{
-    if (cpu_features.xsaveopt)
-        __asm__ volatile("xsaveopt64 (%0)" ::"r"(area), "a"((u32)parts), "d"(0) : "memory");
-    else if (cpu_features.xsave)
-        __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"((u32)parts), "d"(0) : "memory");
-    else
-        __asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
-}
-
-static void load(const struct xsave_area *area)
-{
-    if (cpu_features.xsave)
-        __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"((u32)parts), "d"(0) : "memory");
-    else
-        __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }
 
 static void area_init(struct xsave_area *area)
@@ -85,13 +67,13 @@ void fpu_detect(void)
 {
     if (!cpu_features.xsave)
         return;
-    parts = cpuid(0xd, 0).eax & PARTS_WANTED;
-    if ((parts & PART_AVX512) != PART_AVX512)
-        parts &= ~(u64)PART_AVX512;
+    fpu_parts = cpuid(0xd, 0).eax & PARTS_WANTED;
+    if ((fpu_parts & PART_AVX512) != PART_AVX512)
+        fpu_parts &= ~(u64)PART_AVX512;
     cpu_features.xsaveopt = cpuid(0xd, 1).eax & 1;
     fpu_size = sizeof(struct xsave_area);
     for (u32 part = 2; part < PARTS_END; part++)
-        if (parts >> part & 1) {
+        if (fpu_parts >> part & 1) {
             struct cpuid place = cpuid(0xd, part);
 
             part_place[part].offset = place.ebx;
@@ -106,7 +88,7 @@ void fpu_setup(void)
     static struct xsave_area probe aligned_to(64);
 
     if (cpu_features.xsave)
-        xcr0_write(parts);
+        xcr0_write(fpu_parts);
     __asm__ volatile("fninit");
     __asm__ volatile("fxsave64 (%0)" ::"r"(&probe) : "memory");
     if (probe.mxcsr_mask)
@@ -115,21 +97,11 @@ void fpu_setup(void)
 
 /* --- threads --- */
 
-void fpu_switch_out(struct thread *thread)
-{
-    save(thread->arch.fpu);
-}
-
-void fpu_switch_in(struct thread *thread)
-{
-    load(thread->arch.fpu);
-}
-
 /* Brings the area of the thread up to date: that of the current one is in the processor. */
 static struct xsave_area *area_current(struct thread *thread)
 {
     if (thread == current_thread())
-        save(thread->arch.fpu);
+        fpu_save(thread->arch.fpu);
     return thread->arch.fpu;
 }
 
@@ -137,7 +109,7 @@ void arch_fpu_init(struct thread *thread)
 {
     area_init(thread->arch.fpu);
     if (thread == current_thread())
-        load(thread->arch.fpu);
+        fpu_load(thread->arch.fpu);
 }
 
 void arch_fpu_copy(struct thread *to, struct thread *from)
@@ -149,7 +121,7 @@ void arch_fpu_copy(struct thread *to, struct thread *from)
  * state. */
 static void area_complete(struct xsave_area *area)
 {
-    u64 absent = cpu_features.xsave ? parts & ~area->present : 0;
+    u64 absent = cpu_features.xsave ? fpu_parts & ~area->present : 0;
 
     if (absent & PART_X87) {
         u32 mxcsr = area->mxcsr, mask = area->mxcsr_mask;
@@ -187,7 +159,7 @@ static bool area_valid(const struct xsave_area *area, usize size)
         return false;
     if (size == LEGACY_BYTES)
         return true;
-    return !(area->present & ~parts) && area->compacted == 0 &&
+    return !(area->present & ~fpu_parts) && area->compacted == 0 &&
            memcmp(area->reserved, zero, sizeof(zero)) == 0;
 }
 
@@ -203,6 +175,6 @@ s64 arch_fpu_set(struct thread *thread, const void *buffer, usize size)
     if (size == LEGACY_BYTES && fpu_size > LEGACY_BYTES)
         area->present = PART_X87 | PART_SSE;
     if (thread == current_thread())
-        load(area);
+        fpu_load(area);
     return 0;
 }

@@ -24,6 +24,7 @@
 #define LEAF_BITS (PTE_P | PTE_A | PTE_D | PTE_G)
 
 u64 *kernel_root;
+pa_t kernel_root_pa;
 static bool huge_pages;
 static _Atomic u64 device_next = DEVICE_BASE;
 
@@ -137,7 +138,8 @@ void kmap_init(void)
 {
     huge_pages = cpuid(0x80000001, 0).edx & 1u << 26;
     kernel_root = pa_virt(early_alloc_page(NODE_ANY));
-    if (virt_pa(kernel_root).raw >> 32)
+    kernel_root_pa = virt_pa(kernel_root);
+    if (kernel_root_pa.raw >> 32)
         panic("there is no memory below 4 GiB for the page tables");
     map_image(__text_start, __text_end, 0);
     map_image(__rodata_start, __rodata_end, PTE_NX);

@@ -218,8 +218,3 @@ void tlb_local_all(void)
 {
     cr3_write(cr3_read());
 }
-
-void pt_load(const struct pagetable *pt)
-{
-    cr3_write(pt ? pt->root.raw : virt_pa(kernel_root).raw);
-}

@@ -224,4 +224,12 @@ void tlb_local_page(va_t va);
 void tlb_local_all(void); /* all but global entries */
 /* Loads CR3 (also flushes, as there is no PCID reuse at this level). NULL = the kernel's own
  * table. */
+#ifdef MG_HOST_TEST
 void pt_load(const struct pagetable *pt);
+#else
+extern pa_t kernel_root_pa;
+static inline void pt_load(const struct pagetable *pt)
+{
+    __asm__ volatile("mov %0, %%cr3" ::"r"(pt ? pt->root.raw : kernel_root_pa.raw) : "memory");
+}
+#endif

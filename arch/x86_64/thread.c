@@ -3,7 +3,7 @@
  * space shows and sets.
  *
  * On a thread's kernel stack, from the top: the trap frame with its user registers; the kernel's
- * call frames; and while it is not running, what switch_stacks has pushed.
+ * call frames; and while it is not running, what switch.h has pushed.
  */
 #include "kernel/task/thread.h"
 #include "arch/x86_64/arch.h"
@@ -12,6 +12,7 @@
 #include "arch/x86_64/pagetable.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/segments.h"
+#include "arch/x86_64/switch.h"
 #include "kernel/base/errno.h"
 #include "lib/string.h"
 
@@ -20,7 +21,6 @@ static_assert(offsetof(struct cpu, kernel_stack) == 8, "CPU_KERNEL_STACK");
 static_assert(offsetof(struct cpu, user_rsp) == 16, "CPU_USER_RSP");
 static_assert(offsetof(struct cpu, current) == 24, "CPU_CURRENT");
 static_assert(offsetof(struct cpu, resched) == 32, "CPU_RESCHED");
-static_assert(offsetof(struct thread, arch.kernel_rsp) == 0, "THREAD_KERNEL_RSP");
 static_assert(offsetof(struct thread, work) == 48, "THREAD_WORK");
 static_assert(offsetof(struct trap_frame, vector) == 120, "FRAME_VECTOR");
 static_assert(sizeof(struct trap_frame) == 176, "FRAME_SIZE");
@@ -41,91 +41,33 @@ static_assert(KERNEL_STACK_SIZE == 16384, "KERNEL_STACK_SIZE");
 /* arch_prctl(2) */
 enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GET_GS = 0x1004 };
 
-/* entry.asm */
-struct thread *switch_stacks(struct thread *prev, struct thread *next);
-void thread_start(void);
+void thread_start(void); /* entry.asm */
 
-/* What switch_stacks pops. */
-struct switch_frame {
-    u64 r15, r14, r13, r12, rbx, rbp, rip;
+/* What lies on the stack of a thread that has not run yet, for the first switch and thread_start. */
+struct first_frame {
+    u64 rip, rbp, entry, argument;
 };
 
 /* --- FS and GS bases: in the processor while the thread runs --- */
 
-static u64 user_fs_base(void)
+void switch_bases_out_slow(struct thread *thread)
 {
-    u64 base;
-
-    if (!cpu_features.fsgsbase)
-        return msr_read(MSR_FS_BASE);
-    __asm__ volatile("rdfsbase %0" : "=r"(base));
-    return base;
+    thread->arch.fs_base = msr_read(MSR_FS_BASE);
+    thread->arch.gs_base = msr_read(MSR_KERNEL_GS_BASE);
 }
 
-static void user_fs_base_set(u64 base)
+void switch_bases_in_slow(struct thread *thread)
 {
-    if (cpu_features.fsgsbase)
-        __asm__ volatile("wrfsbase %0" ::"r"(base));
-    else
-        msr_write(MSR_FS_BASE, base);
+    msr_write(MSR_FS_BASE, thread->arch.fs_base);
+    msr_write(MSR_KERNEL_GS_BASE, thread->arch.gs_base);
 }
 
-/* Interrupts are off: between the two swapgs there is no struct cpu. */
-static u64 user_gs_base(void)
-{
-    u64 base;
-
-    if (!cpu_features.fsgsbase)
-        return msr_read(MSR_KERNEL_GS_BASE);
-    __asm__ volatile("swapgs; rdgsbase %0; swapgs" : "=r"(base));
-    return base;
-}
-
-static void user_gs_base_set(u64 base)
-{
-    if (cpu_features.fsgsbase)
-        __asm__ volatile("swapgs; wrgsbase %0; swapgs" ::"r"(base));
-    else
-        msr_write(MSR_KERNEL_GS_BASE, base);
-}
-
-/* Brings the thread's saved bases up to date, or the processor's after they were set. */
-static void bases_save(struct thread *thread)
-{
-    thread->arch.fs_base = user_fs_base();
-    thread->arch.gs_base = user_gs_base();
-}
-
-static void bases_load(struct thread *thread)
-{
-    user_fs_base_set(thread->arch.fs_base);
-    user_gs_base_set(thread->arch.gs_base);
-}
-
-/* --- switching --- */
-
-struct thread *arch_switch(struct thread *prev, struct thread *next)
-{
-    struct cpu *cpu = this_cpu();
-
-    if (prev->arch.fpu) {
-        fpu_switch_out(prev);
-        bases_save(prev);
-    }
-    if (next->arch.fpu) {
-        fpu_switch_in(next);
-        bases_load(next);
-    }
-    cpu->current = next;
-    cpu->kernel_stack = (u64)next->stack_top;
-    cpu_arch(cpu)->tss.rsp[0] = (u64)next->stack_top;
-    return switch_stacks(prev, next);
-}
+/* --- first start --- */
 
 void arch_thread_prepare(struct thread *thread, void (*entry)(void *), void *argument)
 {
     struct trap_frame *user = thread_user_frame(thread);
-    struct switch_frame *first = (struct switch_frame *)((u64)user - 16) - 1;
+    struct first_frame *first = (struct first_frame *)((u64)user - 16) - 1;
 
     memset(user, 0, sizeof(*user));
     user->vector = TRAP_NONE;
@@ -134,8 +76,8 @@ void arch_thread_prepare(struct thread *thread, void (*entry)(void *), void *arg
     user->rflags = RFLAGS_FIXED | RFLAGS_IF;
     memset((void *)first, 0, (u64)user - (u64)first);
     first->rip = (u64)thread_start;
-    first->rbx = (u64)entry;
-    first->r12 = (u64)argument;
+    first->entry = (u64)entry;
+    first->argument = (u64)argument;
     thread->arch.kernel_rsp = (u64)first;
 }
 
@@ -158,7 +100,7 @@ void arch_get_regs(struct thread *thread, struct mg_regs *regs)
     u64 flags = irq_save();
 
     if (thread == current_thread())
-        bases_save(thread);
+        switch_bases_out(thread);
     irq_restore(flags);
 #define COPY(name) regs->name = frame->name;
     GENERAL_REGISTERS(COPY)
@@ -188,7 +130,7 @@ s64 arch_set_regs(struct thread *thread, const struct mg_regs *regs)
     thread->arch.fs_base = regs->fs_base;
     thread->arch.gs_base = regs->gs_base;
     if (thread == current_thread())
-        bases_load(thread);
+        switch_bases_in(thread);
     irq_restore(flags);
     return 0;
 }
@@ -200,19 +142,23 @@ static s64 base_get(u64 base, u64 to)
 
 s64 arch_prctl(u64 code, u64 value)
 {
-    u64 flags = irq_save(), fs = user_fs_base(), gs = user_gs_base();
+    struct thread *self = current_thread();
+    u64 flags = irq_save(); /* between two swapgs there is no struct cpu */
     bool set = (code == ARCH_SET_FS || code == ARCH_SET_GS) && value < USER_END;
 
+    switch_bases_out(self);
     if (set && code == ARCH_SET_FS)
-        user_fs_base_set(value);
+        self->arch.fs_base = value;
     if (set && code == ARCH_SET_GS)
-        user_gs_base_set(value);
+        self->arch.gs_base = value;
+    if (set)
+        switch_bases_in(self);
     irq_restore(flags);
     switch (code) {
     case ARCH_SET_FS:
     case ARCH_SET_GS: return set ? 0 : -EPERM;
-    case ARCH_GET_FS: return base_get(fs, value);
-    case ARCH_GET_GS: return base_get(gs, value);
+    case ARCH_GET_FS: return base_get(self->arch.fs_base, value);
+    case ARCH_GET_GS: return base_get(self->arch.gs_base, value);
     default: return -EINVAL;
     }
 }

@@ -292,10 +292,13 @@ void tlb_batch_flush(struct tlb_batch *batch)
 
 /* --- switching --- */
 
-static void switch_back(struct cpu *cpu, struct mm *mm)
+/* No thread of the loaded space runs from now on, or one does again. */
+static void switch_lazy(struct cpu *cpu, struct mm *mm, bool back)
 {
-    if (!atomic_load_explicit(&cpu->tlb.lazy, memory_order_relaxed))
+    if (!back || !atomic_load_explicit(&cpu->tlb.lazy, memory_order_relaxed)) {
+        atomic_store_explicit(&cpu->tlb.lazy, !back, memory_order_release);
         return;
+    }
     atomic_store(&cpu->tlb.lazy, false);
     if (cpu->tlb.generation != atomic_load(&mm->tlb_generation))
         cpu_flush_all(cpu, mm);
@@ -308,13 +311,9 @@ void tlb_switch_mm(struct mm *next)
     struct cpu *cpu = this_cpu();
     struct mm *old = atomic_load_explicit(&cpu->tlb.mm, memory_order_relaxed);
 
-    if (next == old && next) {
-        switch_back(cpu, next);
-        return;
-    }
-    if (!next) {
+    if (unlikely(!next || next == old)) {
         if (old)
-            atomic_store_explicit(&cpu->tlb.lazy, true, memory_order_release);
+            switch_lazy(cpu, old, next);
         return;
     }
     atomic_fetch_or(&next->tlb_cpus, cpu_bit(cpu));

@@ -95,15 +95,24 @@ static noinline_fn s64 forward(struct trap_frame *frame)
     return status;
 }
 
+/* What is no plain result: an error, or one of those that no call can return. */
+static noinline_fn void finish_special(struct trap_frame *frame, s64 result)
+{
+    if (result == -EINTR)
+        result = take_up_again(find_handler(frame->error_code), frame);
+    if (result == SYSCALL_FORWARD)
+        result = forward(frame);
+    if (result != SYSCALL_NO_RESULT)
+        frame->rax = (u64)result;
+}
+
 void syscall_dispatch(struct trap_frame *frame)
 {
     syscall_handler handler = find_handler(frame->error_code);
     s64 result = likely(handler) ? handler(frame) : SYSCALL_FORWARD;
 
-    if (unlikely(result == -EINTR))
-        result = take_up_again(handler, frame);
-    if (result == SYSCALL_FORWARD)
-        result = forward(frame);
-    if (likely(result != SYSCALL_NO_RESULT))
+    if (likely(result >= 0))
         frame->rax = (u64)result;
+    else
+        finish_special(frame, result);
 }

@@ -20,6 +20,7 @@
 #pragma once
 
 #include "arch/x86_64/arch.h"
+#include "arch/x86_64/switch.h"
 #include "kernel/task/thread.h"
 
 #define PRIORITIES 40
@@ -87,7 +88,7 @@ static inline void sched_switch_held_locks(struct cpu *cpu, struct thread *prev,
 #endif
 
 /* On a new stack: lets go of the thread that ran before. */
-static inline void sched_finish_switch(struct thread *self)
+static always_inline void sched_finish_switch(struct thread *self)
 {
     struct thread *prev = self->previous;
     u32 state = atomic_load_explicit(&prev->state, memory_order_relaxed);
@@ -100,7 +101,7 @@ static inline void sched_finish_switch(struct thread *self)
 
 /* Runs `next`, which the caller owns and whose stack is still, on this CPU; returns when somebody
  * switches back. Interrupts are off. */
-static inline void sched_switch_threads(struct cpu *cpu, struct thread *prev, struct thread *next)
+static always_inline void sched_switch_threads(struct cpu *cpu, struct thread *prev, struct thread *next)
 {
     struct mm *mm = next->task->mm;
 
@@ -114,12 +115,12 @@ static inline void sched_switch_threads(struct cpu *cpu, struct thread *prev, st
     sched_switch_held_locks(cpu, prev, next);
     if (mm != prev->task->mm)
         sched_switch_mm_hook(mm);
-    arch_switch(prev, next);
+    arch_switch(cpu, prev, next);
     sched_finish_switch(prev);
 }
 
 /* Claims a sleeping thread: it is then the caller's to run. False: it is awake already. */
-static inline bool sched_claim(struct thread *thread)
+static always_inline bool sched_claim(struct thread *thread)
 {
     u32 state = atomic_load_explicit(&thread->state, memory_order_relaxed);
 
@@ -139,7 +140,7 @@ static inline void sched_run_claimed(struct thread *thread, s64 result)
 /* Gives up the CPU, directly to `next` if possible: no queue, no clock. next is claimed (its sleep
  * returns 0), or NULL. The current thread is prepared to sleep; interrupts are off, no locks are
  * held. */
-static inline void sched_hand_over(struct thread *self, struct thread *next)
+static always_inline void sched_hand_over(struct thread *self, struct thread *next)
 {
     if (likely(next != NULL)) {
         struct cpu *cpu = this_cpu();
