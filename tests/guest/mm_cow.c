@@ -285,7 +285,7 @@ static void shared_stays_shared(void)
 static byte *race_area;
 static volatile int race_go;
 
-enum { RACE_PAGES = 128, RACE_THREADS = 4 };
+enum { RACE_PAGES = 64, RACE_THREADS = 4, RACE_ROUNDS = 6 };
 
 static void *race_write(void *argument)
 {
@@ -338,10 +338,10 @@ static void threads_break_together(void)
 {
     race_area = map_pages(RACE_PAGES, RW);
     int good = 0;
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < RACE_ROUNDS; round++) {
         good += race_round();
     }
-    ok_equal(good, 20, "four threads break the same pages at once, and no byte is lost");
+    ok_equal(good, RACE_ROUNDS, "four threads break the same pages at once, and no byte is lost");
 }
 
 static void large_fork(void)
