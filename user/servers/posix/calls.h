@@ -1,7 +1,8 @@
 /*
  * The system calls this server knows: one list makes the handlers' declarations and the table.
  * X(number, name): Linux's number, handled by call_NAME(thread, args), where args has the six words
- * the client passed. It returns the call's result, -errno, or one of the special results of event.h.
+ * the client passed. It returns the call's result, -errno, or one of the special results of
+ * event.h.
  *
  * What the kernel serves itself (memory, threads' sleep and clocks, futex) never arrives, except
  * for the forms it does not know, such as mmap of a file.
@@ -25,19 +26,20 @@ struct thread;
     X(87, unlink) X(88, symlink) X(89, readlink) X(90, chmod) X(91, fchmod) X(92, chown)           \
     X(93, fchown) X(94, lchown) X(95, umask) X(97, getrlimit) X(98, getrusage) X(99, sysinfo)      \
     X(100, times) X(102, getuid) X(103, syslog) X(104, getgid) X(105, setuid) X(106, setgid)       \
-    X(107, geteuid) X(108, getegid) X(109, setpgid) X(110, getppid) X(111, getpgrp) X(112, setsid) \
-    X(113, setreuid) X(114, setregid) X(115, getgroups) X(116, setgroups) X(117, setresuid)        \
-    X(118, getresuid) X(119, setresgid) X(120, getresgid) X(121, getpgid) X(122, setfsuid)         \
-    X(123, setfsgid) X(124, getsid) X(125, capget) X(126, capset) X(127, rt_sigpending)            \
-    X(128, rt_sigtimedwait) X(129, rt_sigqueueinfo) X(130, rt_sigsuspend) X(131, sigaltstack)      \
-    X(132, utime) X(133, mknod) X(135, personality) X(137, statfs) X(138, fstatfs)                 \
-    X(140, getpriority) X(141, setpriority) X(142, sched_setparam) X(143, sched_getparam)          \
-    X(144, sched_setscheduler) X(145, sched_getscheduler) X(146, sched_get_priority_max)           \
-    X(147, sched_get_priority_min) X(148, sched_rr_get_interval) X(157, prctl) X(160, setrlimit)   \
-    X(161, chroot) X(162, sync) X(165, mount) X(166, umount2) X(169, reboot) X(170, sethostname)   \
-    X(171, setdomainname) X(200, tkill) X(203, sched_setaffinity) X(204, sched_getaffinity)        \
-    X(213, epoll_create) X(217, getdents64) X(221, fadvise64) X(228, clock_gettime)                \
-    X(229, clock_getres) X(231, exit_group) X(232, epoll_wait) X(233, epoll_ctl) X(234, tgkill) X(235, utimes) X(247, waitid)              \
+    X(107, geteuid) X(108, getegid) X(109, setpgid) X(110, getppid) X(111, getpgrp)                \
+    X(112, setsid) X(113, setreuid) X(114, setregid) X(115, getgroups) X(116, setgroups)           \
+    X(117, setresuid) X(118, getresuid) X(119, setresgid) X(120, getresgid) X(121, getpgid)        \
+    X(122, setfsuid) X(123, setfsgid) X(124, getsid) X(125, capget) X(126, capset)                 \
+    X(127, rt_sigpending) X(128, rt_sigtimedwait) X(129, rt_sigqueueinfo) X(130, rt_sigsuspend)    \
+    X(131, sigaltstack) X(132, utime) X(133, mknod) X(135, personality) X(137, statfs)             \
+    X(138, fstatfs) X(140, getpriority) X(141, setpriority) X(142, sched_setparam)                 \
+    X(143, sched_getparam) X(144, sched_setscheduler) X(145, sched_getscheduler)                   \
+    X(146, sched_get_priority_max) X(147, sched_get_priority_min) X(148, sched_rr_get_interval)    \
+    X(157, prctl) X(160, setrlimit) X(161, chroot) X(162, sync) X(165, mount) X(166, umount2)      \
+    X(169, reboot) X(170, sethostname) X(171, setdomainname) X(200, tkill)                         \
+    X(203, sched_setaffinity) X(204, sched_getaffinity) X(213, epoll_create) X(217, getdents64)    \
+    X(221, fadvise64) X(228, clock_gettime) X(229, clock_getres) X(231, exit_group)                \
+    X(232, epoll_wait) X(233, epoll_ctl) X(234, tgkill) X(235, utimes) X(247, waitid)              \
     X(257, openat) X(258, mkdirat) X(259, mknodat) X(260, fchownat) X(261, futimesat)              \
     X(262, newfstatat) X(263, unlinkat) X(264, renameat) X(265, linkat) X(266, symlinkat)          \
     X(267, readlinkat) X(268, fchmodat) X(269, faccessat) X(270, pselect6) X(271, ppoll)           \

@@ -59,8 +59,7 @@ static bool may_have_another(const struct process *process)
         return false;
     if (process->cred.uid == 0 || limit == RLIM_INFINITY)
         return true;
-    list_for_each_entry(other, &process_all, all_link)
-    {
+    list_for_each_entry(other, &process_all, all_link) {
         count += other->cred.uid == process->cred.uid ? MAX(other->thread_count, 1u) : 0;
     }
     return count < limit;
@@ -168,8 +167,7 @@ static void abandon(struct process *child)
 }
 
 /* The task, its first thread and everything they start with. */
-static long build_child(struct thread *thread, struct process *child,
-                        const struct request *request)
+static long build_child(struct thread *thread, struct process *child, const struct request *request)
 {
     u64 share = request->flags & CLONE_VM ? MG_FORK_SHARE_SPACE : 0;
     struct thread *leader;
@@ -269,8 +267,8 @@ long call_fork(struct thread *thread, const u64 *args)
 long call_vfork(struct thread *thread, const u64 *args)
 {
     (void)args;
-    return do_clone(thread, &(struct request){.flags = CLONE_VM | CLONE_VFORK,
-                                              .exit_signal = SIGCHLD});
+    return do_clone(thread,
+                    &(struct request){.flags = CLONE_VM | CLONE_VFORK, .exit_signal = SIGCHLD});
 }
 
 long call_clone(struct thread *thread, const u64 *args)

@@ -37,8 +37,7 @@ void wait_forget(struct thread *thread)
 {
     struct waiter *waiter, *after;
 
-    list_for_each_entry_safe(waiter, after, &thread->waiters, thread_link)
-    {
+    list_for_each_entry_safe(waiter, after, &thread->waiters, thread_link) {
         list_remove(&waiter->queue_link);
         list_remove(&waiter->thread_link);
         waiter->thread = NULL;

@@ -115,7 +115,7 @@ long call_eventfd2(struct thread *thread, const u64 *args)
 
 long call_eventfd(struct thread *thread, const u64 *args)
 {
-    u64 both[2] = {args[0], 0};
+    u64 all[6] = {args[0]};
 
-    return call_eventfd2(thread, both);
+    return call_eventfd2(thread, all);
 }

@@ -1,8 +1,8 @@
 /*
  * execve: a new program in the place of the old one.
  *
- *     prepare   find the file, follow #! lines, check the ELF headers, take the strings from the old
- *               address space: everything that can be refused is refused here
+ *     prepare   find the file, follow #! lines, check the ELF headers, take the strings from the
+ *               old address space: everything that can be refused is refused here
  *     commit    other threads end, the address space is emptied, segments are mapped, the stack is
  *               built, and what must not survive is dropped; a failure now kills the process
  *
@@ -278,8 +278,8 @@ static long exec_at(struct thread *thread, int dirfd, u64 name, u64 args, u64 en
 
     if (flags & ~(u32)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
         return -EINVAL;
-    exec.walk = (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
-                (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    exec.walk =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
     result = path_get_string(thread, exec.name, name);
     if (!result)
         result = strings_get(thread, args, &exec.args);

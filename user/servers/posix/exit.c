@@ -47,8 +47,7 @@ static void hand_on_children(struct process *process)
 {
     struct process *child, *after, *reaper = find_reaper(process);
 
-    list_for_each_entry_safe(child, after, &process->children, sibling)
-    {
+    list_for_each_entry_safe(child, after, &process->children, sibling) {
         child->parent = reaper;
         child->exit_signal = SIGCHLD;
         list_move_tail(&child->sibling, &reaper->children);
@@ -129,8 +128,7 @@ void process_kill_others(struct thread *thread)
 {
     struct thread *other, *after;
 
-    list_for_each_entry_safe(other, after, &thread->process->threads, process_link)
-    {
+    list_for_each_entry_safe(other, after, &thread->process->threads, process_link) {
         if (other == thread)
             continue;
         mg_thread_kill(other->handle);
@@ -208,8 +206,7 @@ bool process_group_is_orphaned(u32 pgid)
 {
     struct process *process;
 
-    list_for_each_entry(process, &process_all, all_link)
-    {
+    list_for_each_entry(process, &process_all, all_link) {
         const struct process *parent = process->parent;
 
         if (process->pgid != pgid || process->zombie || !parent || parent == process_init)
@@ -224,8 +221,7 @@ static bool group_has_stopped(u32 pgid)
 {
     struct process *process;
 
-    list_for_each_entry(process, &process_all, all_link)
-    {
+    list_for_each_entry(process, &process_all, all_link) {
         if (process->pgid == pgid && process->stopped)
             return true;
     }

@@ -87,7 +87,7 @@ static s64 score(struct process *process, u64 total)
     if (process == process_init || !process->task || process->oom_score_adj == -SCORE_MAX ||
         mg_task_info(process->task, &info) < 0)
         return 0;
-    pages = (s64)(info.rss_anon + info.rss_merged + info.swapped + info.tables);
+    pages = (s64)(info.rss_anon + info.rss_object + info.rss_merged + info.swapped + info.tables);
     pages += process->oom_score_adj * (s64)(total / SCORE_MAX);
     return MAX(pages, (s64)1);
 }
@@ -115,11 +115,9 @@ static void make_room(struct thread *thread)
     s64 pages;
     struct process *victim = choose_victim(&pages);
 
-    if (!victim) {
-        log_panic("out of memory, and no process may be ended for it");
+    if (!victim) /* all are spared: then who needs it has to go */
         victim = thread->process;
-    }
-    log_line("out of memory: ended %s[%u], which had the most of it, score %ld pages",
+    log_line("out of memory: ended %s[%u], score %ld pages",
              victim->leader ? victim->leader->name : victim->name, victim->pid, (long)pages);
     if (victim != thread->process) {
         if (wait_sleep(thread, time_now() + RETRY_NS) != WAITING)

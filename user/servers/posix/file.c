@@ -6,6 +6,7 @@
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/lock.h"
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/stats.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -22,8 +23,11 @@ static bool is_writer(const struct file *file)
 
 struct file *file_create(const struct file_ops *ops, struct inode *inode, u32 flags)
 {
-    struct file *file = file_count < file_limit ? calloc(1, sizeof *file) : NULL;
+    struct file *file;
 
+    if (file_count >= file_limit || stats_is_short(STATS_RECORD, sizeof *file))
+        return NULL;
+    file = calloc(1, sizeof *file);
     if (!file)
         return NULL;
     file->refs = 1;

@@ -2,8 +2,8 @@
  * Open files and the tables of descriptors that name them.
  *
  * A struct file is what POSIX calls an open file description: an inode (or none, as for pipes'
- * relatives made without a name), a position, flags, and the operations of its kind. It is shared by
- * dup, fork and clone, and counted.
+ * relatives made without a name), a position, flags, and the operations of its kind. It is shared
+ * by dup, fork and clone, and counted.
  */
 #pragma once
 

@@ -141,8 +141,7 @@ long image_load(struct thread *thread, struct image *image)
 
     if (error)
         return error;
-    elf_for_each_load(segment, image->bytes)
-    {
+    elf_for_each_load(segment, image->bytes) {
         error = load_segment(task, image, segment);
         if (error)
             return error;

@@ -1,6 +1,6 @@
 /*
- * What all inodes have in common: references, permissions, times; mounts; and the directories that a
- * process works in.
+ * What all inodes have in common: references, permissions, times; mounts; and the directories that
+ * a process works in.
  */
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/process.h"

@@ -13,9 +13,10 @@
 
 #define MIB (1ul << 20)
 #define CAP_IPC_LOCK 14
-#define THREADS_LOW 256u
+#define THREADS_LOW 64u
 #define THREADS_HIGH 30000u
-#define PAGES_A_THREAD 16 /* at most every 16th page's worth of memory goes into threads */
+#define FILES_LOW 4096u   /* open files there may be at least; as a rule one for each page */
+#define PAGES_A_THREAD 64 /* twice what a small process takes, so that they can't use up all */
 
 void limits_tell(const struct process *process)
 {
@@ -34,6 +35,7 @@ void limits_init(struct process *process)
 
     stats_memory(&memory);
     thread_limit = (u32)CLAMP(memory.total / PAGES_A_THREAD, THREADS_LOW, THREADS_HIGH);
+    file_limit = (u32)CLAMP(memory.total, FILES_LOW, UINT32_MAX);
     for (u32 i = 0; i < RLIM_NLIMITS; i++)
         process->limits[i] = (struct rlimit){RLIM_INFINITY, RLIM_INFINITY};
     process->limits[RLIMIT_STACK].rlim_cur = 8 * MIB;

@@ -13,7 +13,8 @@ printf_like(1, 2) void log_panic(const char *template, ...);
 
 #define LOG_KEPT_BYTES 131072ul /* that can be read back; not more than the kernel has */
 
-/* The log's bytes from an offset in the stream on: how many. Those no longer kept are passed over. */
+/* The log's bytes from an offset in the stream on: how many. Those no longer kept are passed over.
+ */
 usize log_get(u64 offset, void *to, usize size);
 
 /* Is there a byte behind this offset? */

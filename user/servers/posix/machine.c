@@ -78,8 +78,8 @@ bool stats_memory(struct mg_memory_stats *memory)
            sizeof *memory;
 }
 
-/* A sixteenth stays for programs; what they have can make room as far as there is swap for it. */
-bool stats_has_room(u64 bytes)
+/* Beside what is free, what programs have can make room as far as there is swap for it. */
+static bool has_room(u64 bytes, u32 share)
 {
     struct mg_memory_stats memory;
     u64 pages, reserve;
@@ -87,6 +87,28 @@ bool stats_has_room(u64 bytes)
     if (!stats_memory(&memory))
         return true;
     pages = memory.free + MIN(memory.swap_free, memory.anonymous);
-    reserve = memory.total / 16;
+    reserve = memory.total / share;
     return pages > reserve && DIV_UP(bytes, 4096) <= pages - reserve;
+}
+
+bool stats_is_short(enum stats_use use, u64 bytes)
+{
+    static const struct {
+        u32 share;    /* this part of memory stays free: one of so many */
+        u32 interval; /* bytes used between two looks */
+    } rules[STATS_USES] = {
+        [STATS_CONTENT] = {16, 1 << 20},
+        [STATS_RECORD] = {64, 1 << 16},
+    };
+    static struct {
+        u64 unchecked;
+        bool is_short;
+    } states[STATS_USES];
+
+    states[use].unchecked += bytes;
+    if (states[use].unchecked < rules[use].interval && !states[use].is_short)
+        return false;
+    states[use].unchecked = 0;
+    states[use].is_short = !has_room(bytes, rules[use].share);
+    return states[use].is_short;
 }

@@ -1,8 +1,8 @@
 /*
  * The POSIX server: start-up and main loop.
  *
- * The server has one thread. It takes a message, does what can be done at once, and keeps what can't
- * on wait queues (event.h). Everything it knows is in its own memory, without locks.
+ * The server has one thread. It takes a message, does what can be done at once, and keeps what
+ * can't on wait queues (event.h). Everything it knows is in its own memory, without locks.
  *
  *     message -+- a client's call ------> call.c: table, handler, answer
  *              +- a client's fault -----> fault.c: signal

@@ -1,6 +1,6 @@
 /*
- * The names in directories of the RAM file system: two trees of dentries, one to find a name, one to
- * list them in the order they were made. A dentry holds a reference of its inode; a directory is
+ * The names in directories of the RAM file system: two trees of dentries, one to find a name, one
+ * to list them in the order they were made. A dentry holds a reference of its inode; a directory is
  * pointed back to by its children without one, for it can't go while it has children.
  */
 #include "lib/hash.h"
@@ -11,8 +11,8 @@
 
 #define FIRST_ORDER 2 /* 0 and 1 stand for "." and ".." */
 #define RENAME_ANYWAY 0
-#define RENAME_KEEP 1     /* RENAME_NOREPLACE */
-#define RENAME_SWAP 2     /* RENAME_EXCHANGE */
+#define RENAME_KEEP 1 /* RENAME_NOREPLACE */
+#define RENAME_SWAP 2 /* RENAME_EXCHANGE */
 
 static int compare(const struct dentry *dentry, const char *name, usize length)
 {

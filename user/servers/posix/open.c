@@ -13,8 +13,9 @@
 #include <poll.h>
 
 #define PATH_FLAGS (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-#define KEPT_FLAGS (ACCESS_MODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOATIME | O_PATH |         \
-                    O_DIRECT | O_SYNC | O_DSYNC | O_ASYNC | O_LARGEFILE)
+#define KEPT_FLAGS                                                                                 \
+    (ACCESS_MODE | O_APPEND | O_NONBLOCK | O_DIRECTORY | O_NOATIME | O_PATH | O_DIRECT | O_SYNC |  \
+     O_DSYNC | O_ASYNC | O_LARGEFILE)
 #define LARGEFILE 0100000 /* what F_GETFL of Linux shows for every file of a 64-bit program */
 
 static u32 path_poll(struct file *file, struct wait_queue **queue)

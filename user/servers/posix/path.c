@@ -1,5 +1,6 @@
 /*
- * Walking paths: name by name, through links and mounts, and the way back from an inode to its path.
+ * Walking paths: name by name, through links and mounts, and the way back from an inode to its
+ * path.
  *
  * A link's text replaces the name in front of what is left of the path; the text under way is kept
  * in one buffer, since the server walks one path at a time.
@@ -132,8 +133,8 @@ static long splice(struct walk *walk, struct inode *link)
 }
 
 /*
- * Follows a link that stands in the way; drops it. The inode it leads to directly in *target, or NULL
- * if its text is to be walked.
+ * Follows a link that stands in the way; drops it. The inode it leads to directly in *target, or
+ * NULL if its text is to be walked.
  */
 static long follow(struct walk *walk, struct inode *link, struct inode **target)
 {

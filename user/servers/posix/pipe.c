@@ -1,14 +1,15 @@
 /*
  * Pipes, FIFOs, and the pairs of pipes behind socketpair.
  *
- * A pipe is a ring of 64 KiB in the server. It lives as long as one of its ends is open; a FIFO's inode
- * points to it meanwhile. Whoever changes what a pipe can do wakes its one queue.
+ * A pipe is a ring of 64 KiB in the server. It lives as long as one of its ends is open; a FIFO's
+ * inode points to it meanwhile. Whoever changes what a pipe can do wakes its one queue.
  */
 #define _GNU_SOURCE
 #include "user/servers/posix/pipe.h"
 #include "user/servers/posix/anon.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/stats.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -19,20 +20,22 @@
 #include <sys/socket.h>
 
 #define PIPE_SIZE 65536u
+#define PIPE_COST 8192 /* what an empty one takes */
 
 struct pipe {
     u8 *bytes;
-    u32 head, used;           /* the oldest byte; how many */
-    u32 readers, writers;     /* open ends, and those waiting in open for the other side */
-    u32 reads, writes;        /* ends ever opened: lets an open see that the other side came */
+    u32 head, used;       /* the oldest byte; how many */
+    u32 touched;          /* bytes of the buffer that have memory: the first so many */
+    u32 readers, writers; /* open ends, and those waiting in open for the other side */
+    u32 reads, writes;    /* ends ever opened: lets an open see that the other side came */
     struct wait_queue queue;
-    struct inode *fifo;       /* that points to it, or NULL */
-    struct pipe *twin;        /* of a socket pair: the other direction, or NULL */
+    struct inode *fifo; /* that points to it, or NULL */
+    struct pipe *twin;  /* of a socket pair: the other direction, or NULL */
 };
 
 static struct pipe *pipe_alloc(void)
 {
-    struct pipe *pipe = calloc(1, sizeof *pipe);
+    struct pipe *pipe = stats_is_short(STATS_RECORD, PIPE_COST) ? NULL : calloc(1, sizeof *pipe);
 
     if (!pipe)
         return NULL;
@@ -109,7 +112,12 @@ static long add(struct pipe *pipe, struct uio *io)
     while (pipe->used < PIPE_SIZE && io->left) {
         u32 tail = (pipe->head + pipe->used) % PIPE_SIZE;
         u32 piece = MIN(PIPE_SIZE - pipe->used, PIPE_SIZE - tail);
-        long done = uio_get(io, pipe->bytes + tail, piece);
+        u32 end = tail + (u32)MIN((usize)piece, io->left);
+        long done = -ENOMEM;
+
+        if (end <= pipe->touched || !stats_is_short(STATS_CONTENT, end - pipe->touched))
+            done = uio_get(io, pipe->bytes + tail, piece);
+        pipe->touched = MAX(pipe->touched, end);
 
         if (done <= 0)
             return total ? total : done;
@@ -233,12 +241,14 @@ static struct file *open_end(struct pipe *pipe, struct inode *inode, u32 flags)
 long pipe_create(struct file **reader, struct file **writer, u32 flags)
 {
     struct inode *inode = anon_create(&pipe_fs, S_IFIFO | 0600);
-    struct pipe *pipe = inode ? pipe_alloc() : NULL;
+    struct pipe *pipe;
 
+    if (!inode)
+        return -ENFILE;
+    pipe = pipe_alloc();
     *reader = pipe ? open_end(pipe, inode, flags | O_RDONLY) : NULL;
     *writer = *reader ? open_end(pipe, inode, flags | O_WRONLY) : NULL;
-    if (inode)
-        inode_put(inode);
+    inode_put(inode);
     if (*writer)
         return 0;
     if (*reader)
@@ -433,9 +443,9 @@ long call_pipe2(struct thread *thread, const u64 *args)
 
 long call_pipe(struct thread *thread, const u64 *args)
 {
-    u64 both[2] = {args[0], 0};
+    u64 all[6] = {args[0]};
 
-    return call_pipe2(thread, both);
+    return call_pipe2(thread, all);
 }
 
 long call_socketpair(struct thread *thread, const u64 *args)

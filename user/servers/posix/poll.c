@@ -73,8 +73,7 @@ long poll_start_timeout(struct thread *thread, u64 address, u64 unit, bool *zero
         return -EINVAL;
     *zero = !time.tv_sec && !time.tv_nsec;
     if (time.tv_sec < (time_t)(INT64_MAX / (s64)SECOND / 2))
-        thread->deadline =
-            time_now() + (u64)time.tv_sec * SECOND + (u64)time.tv_nsec * unit;
+        thread->deadline = time_now() + (u64)time.tv_sec * SECOND + (u64)time.tv_nsec * unit;
     return 0;
 }
 

@@ -8,10 +8,13 @@
  */
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/fs.h"
+#include "user/servers/posix/stats.h"
 #include <errno.h>
 #include <merganser/native.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PROCESS_COST 8192 /* with its first thread, descriptors and handlers */
 
 struct slot {
     struct process *process;
@@ -53,8 +56,7 @@ static bool number_is_free(u32 number)
         return false;
     if (!wrapped)
         return true;
-    list_for_each_entry(process, &process_all, all_link)
-    {
+    list_for_each_entry(process, &process_all, all_link) {
         if (process->pgid == number || process->sid == number)
             return false;
     }
@@ -106,8 +108,11 @@ static void process_inherit(struct process *process, struct process *parent)
 
 struct process *process_create(struct process *parent)
 {
-    struct process *process = calloc(1, sizeof *process);
+    struct process *process;
 
+    if (stats_is_short(STATS_RECORD, PROCESS_COST))
+        return NULL;
+    process = calloc(1, sizeof *process);
     if (!process)
         return NULL;
     process_init_lists(process);
@@ -223,8 +228,7 @@ bool process_group_exists(u32 pgid, u32 sid)
 {
     struct process *process;
 
-    list_for_each_entry(process, &process_all, all_link)
-    {
+    list_for_each_entry(process, &process_all, all_link) {
         if (process->pgid == pgid && process->sid == sid)
             return true;
     }

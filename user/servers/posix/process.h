@@ -2,13 +2,13 @@
  * Processes and threads, as POSIX knows them.
  *
  * A process is a task of the kernel, with what the kernel does not know about it: its place in the
- * tree, identity, files, signals and limits. A thread is a thread of that task. What clone may share
- * between processes (open files, directories, signal handlers) is reference counted.
+ * tree, identity, files, signals and limits. A thread is a thread of that task. What clone may
+ * share between processes (open files, directories, signal handlers) is reference counted.
  *
  *     parent --children--> process --threads--> thread --token--> the call it waits in
  *
- * A process without a thread is a zombie: it keeps its number and status until the parent waits. Its
- * task is gone by then. The kernel names a thread to us by its cookie, see thread_from_cookie.
+ * A process without a thread is a zombie: it keeps its number and status until the parent waits.
+ * Its task is gone by then. The kernel names a thread to us by its cookie, see thread_from_cookie.
  */
 #pragma once
 

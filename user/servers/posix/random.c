@@ -1,6 +1,6 @@
 /*
- * Random bytes: a stream of ChaCha20 blocks under a key that is replaced after every use by bytes of
- * the stream itself, so that what was given out can't be worked out from a later state.
+ * Random bytes: a stream of ChaCha20 blocks under a key that is replaced after every use by bytes
+ * of the stream itself, so that what was given out can't be worked out from a later state.
  *
  * The first key is made of whatever differs from boot to boot: the processor's own random numbers
  * where it has them, the cycle counter around calls of the kernel, and the clocks. Without RDRAND

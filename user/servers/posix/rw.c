@@ -216,7 +216,7 @@ long call_lseek(struct thread *thread, const u64 *args)
             return -ESPIPE;
         size = file->ops->size(file);
         base = args[2] == SEEK_CUR ? (s64)file->position : args[2] == SEEK_END ? size : 0;
-        if (args[2] == SEEK_DATA || args[2] == SEEK_HOLE) { 
+        if (args[2] == SEEK_DATA || args[2] == SEEK_HOLE) {
             if (offset < 0 || offset >= size)
                 return -ENXIO;
             if (file->inode && tmpfs_is_file(file->inode))
@@ -335,8 +335,8 @@ long call_copy_file_range(struct thread *thread, const u64 *args)
     if (in->inode == out->inode && from < to + args[4] && to < from + args[4])
         return -EINVAL;
     result = copy_files(thread, in, &from, out, &to, MIN(args[4], IO_LIMIT));
-    if (result > 0 && (give_position(thread, args[1], in, from) ||
-                       give_position(thread, args[3], out, to)))
+    if (result > 0 &&
+        (give_position(thread, args[1], in, from) || give_position(thread, args[3], out, to)))
         return -EFAULT;
     return result;
 }

@@ -24,15 +24,14 @@
 static void drop_ignored(struct process *process, int number)
 {
     const struct action *action = &process->actions->action[number];
-    bool by_default = number == SIGCHLD || number == SIGURG || number == SIGWINCH ||
-                      number == SIGCONT;
+    bool by_default =
+        number == SIGCHLD || number == SIGURG || number == SIGWINCH || number == SIGCONT;
     struct thread *thread;
     siginfo_t info;
 
     if (action->handler != (u64)SIG_IGN && !(action->handler == (u64)SIG_DFL && by_default))
         return;
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         while (signal_take(thread, SIGNAL_BIT(number), &info))
             continue;
     }
@@ -112,8 +111,8 @@ static long set_altstack(struct thread *thread, const stack_t *stack, bool on_st
     }
     if (stack->ss_size < STACK_MIN)
         return -ENOMEM;
-    thread->altstack = (struct alternate_stack){
-        (u64)stack->ss_sp, stack->ss_size, (u32)stack->ss_flags & STACK_AUTODISARM};
+    thread->altstack = (struct alternate_stack){(u64)stack->ss_sp, stack->ss_size,
+                                                (u32)stack->ss_flags & STACK_AUTODISARM};
     return 0;
 }
 
@@ -237,12 +236,10 @@ static long send_many(struct thread *thread, u32 pgid, int number)
     struct process *process;
     long result = -ESRCH;
 
-    list_for_each_entry(process, &process_all, all_link)
-    {
+    list_for_each_entry(process, &process_all, all_link) {
         long error;
 
-        if (pgid ? process->pgid != pgid
-                 : process == process_init || process == thread->process)
+        if (pgid ? process->pgid != pgid : process == process_init || process == thread->process)
             continue;
         error = send_checked(thread, process, number);
         if (!error || result == -ESRCH)
@@ -261,9 +258,10 @@ long call_kill(struct thread *thread, const u64 *args)
     if (pid == INT32_MIN)
         return -ESRCH;
     if (pid <= 0)
-        return send_many(thread, pid == -1  ? 0
-                                 : pid == 0 ? thread->process->pgid
-                                            : (u32)-pid,
+        return send_many(thread,
+                         pid == -1  ? 0
+                         : pid == 0 ? thread->process->pgid
+                                    : (u32)-pid,
                          number);
     target = process_find((u32)pid);
     if (!target && thread_find((u32)pid))
@@ -319,8 +317,7 @@ static long get_info(struct thread *thread, siginfo_t *info, u64 address, int nu
     return 0;
 }
 
-static long queue_to_process(struct thread *thread, struct process *target, int number,
-                             u64 address)
+static long queue_to_process(struct thread *thread, struct process *target, int number, u64 address)
 {
     siginfo_t info;
     long error;
@@ -354,8 +351,7 @@ long call_rt_tgsigqueueinfo(struct thread *thread, const u64 *args)
     if ((s32)args[0] <= 0 || (s32)args[1] <= 0)
         return -EINVAL;
     error = get_info(thread, &info, args[3], (s32)args[2], (u32)args[0]);
-    return error ? error
-                 : send_to_thread(thread, (u32)args[0], (u32)args[1], (s32)args[2], &info);
+    return error ? error : send_to_thread(thread, (u32)args[0], (u32)args[1], (s32)args[2], &info);
 }
 
 long call_pidfd_send_signal(struct thread *thread, const u64 *args)

@@ -108,11 +108,26 @@ static u64 stack_top(const struct alternate_stack *stack, u64 sp, u64 flags, boo
 static void save_registers(struct context *context, const struct mg_regs *regs)
 {
     *context = (struct context){
-        .r8 = regs->r8, .r9 = regs->r9, .r10 = regs->r10, .r11 = regs->r11,
-        .r12 = regs->r12, .r13 = regs->r13, .r14 = regs->r14, .r15 = regs->r15,
-        .rdi = regs->rdi, .rsi = regs->rsi, .rbp = regs->rbp, .rbx = regs->rbx,
-        .rdx = regs->rdx, .rax = regs->rax, .rcx = regs->rcx, .rsp = regs->rsp,
-        .rip = regs->rip, .flags = regs->rflags, .cs = (u16)regs->cs, .ss = (u16)regs->ss,
+        .r8 = regs->r8,
+        .r9 = regs->r9,
+        .r10 = regs->r10,
+        .r11 = regs->r11,
+        .r12 = regs->r12,
+        .r13 = regs->r13,
+        .r14 = regs->r14,
+        .r15 = regs->r15,
+        .rdi = regs->rdi,
+        .rsi = regs->rsi,
+        .rbp = regs->rbp,
+        .rbx = regs->rbx,
+        .rdx = regs->rdx,
+        .rax = regs->rax,
+        .rcx = regs->rcx,
+        .rsp = regs->rsp,
+        .rip = regs->rip,
+        .flags = regs->rflags,
+        .cs = (u16)regs->cs,
+        .ss = (u16)regs->ss,
     };
 }
 
@@ -185,8 +200,7 @@ long signal_frame_push(struct thread *thread, struct mg_regs *regs, int number,
     frame->context.fpstate = fpu_at;
     frame->info = *info;
     memcpy(block + (fpu_at - frame_at), fpu, fpu_size);
-    if (user_put(thread, frame_at, block, fpu_at + fpu_size - frame_at) ||
-        signal_fpu_reset(thread))
+    if (user_put(thread, frame_at, block, fpu_at + fpu_size - frame_at) || signal_fpu_reset(thread))
         return -EFAULT;
     if (entered && thread->altstack.flags & STACK_AUTODISARM)
         thread->altstack = (struct alternate_stack){.flags = SS_DISABLE};

@@ -1,9 +1,9 @@
 /*
  * Generating signals and delivering them; see signals.h.
  *
- * To generate only queues: the thread that is to take the signal is put on the ready list, and what the
- * signal does (a frame, a stop, the end of the process) happens from the main loop or at the end of the
- * thread's call. So no caller of signal_send_* finds a process gone under its feet.
+ * To generate only queues: the thread that is to take the signal is put on the ready list, and what
+ * the signal does (a frame, a stop, the end of the process) happens from the main loop or at the
+ * end of the thread's call. So no caller of signal_send_* finds a process gone under its feet.
  */
 #include "user/servers/posix/process.h"
 #include <errno.h>
@@ -81,8 +81,7 @@ static void pending_remove(struct pending *pending, u64 set)
     struct queued_signal *entry, *after;
 
     pending->set &= ~set;
-    list_for_each_entry_safe(entry, after, &pending->queue, link)
-    {
+    list_for_each_entry_safe(entry, after, &pending->queue, link) {
         if (!(SIGNAL_BIT(entry->info.si_signo) & set))
             continue;
         list_remove(&entry->link);
@@ -125,8 +124,7 @@ static void pending_take(struct pending *pending, int number, siginfo_t *info)
     memset(info, 0, sizeof *info);
     info->si_signo = number;
     pending->set &= ~SIGNAL_BIT(number);
-    list_for_each_entry_safe(entry, after, &pending->queue, link)
-    {
+    list_for_each_entry_safe(entry, after, &pending->queue, link) {
         if (entry->info.si_signo != number)
             continue;
         if (found) {
@@ -186,15 +184,14 @@ static bool is_ignored(const struct process *process, int number)
 static void job_control(struct process *process, int number)
 {
     struct thread *thread;
-    u64 cancelled = number == SIGCONT                ? STOPS
+    u64 cancelled = number == SIGCONT            ? STOPS
                     : SIGNAL_BIT(number) & STOPS ? SIGNAL_BIT(SIGCONT)
-                                                     : 0;
+                                                 : 0;
 
     if (!cancelled)
         return;
     pending_remove(&process->pending, cancelled);
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         pending_remove(&thread->pending, cancelled);
     }
     if (number == SIGCONT)
@@ -228,8 +225,7 @@ static struct thread *choose_thread(struct process *process, int number)
 
     if (process->leader && !(process->leader->blocked & SIGNAL_BIT(number)))
         return process->leader;
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         if (!(thread->blocked & SIGNAL_BIT(number)))
             return thread;
     }
@@ -241,8 +237,7 @@ static void wake_waiters(struct process *process)
 {
     struct thread *thread;
 
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         if (thread->sleeping && thread->number == SYS_rt_sigtimedwait)
             wait_retry(thread);
     }
@@ -269,8 +264,7 @@ void signal_send_group(u32 pgid, int number, const siginfo_t *info)
 {
     struct process *process;
 
-    list_for_each_entry(process, &process_all, all_link)
-    {
+    list_for_each_entry(process, &process_all, all_link) {
         if (process->pgid == pgid)
             signal_send_process(process, number, info);
     }
@@ -296,8 +290,7 @@ bool signal_queue_is_full(const struct process *process)
     u64 queued = list_length(&process->pending.queue);
     const struct thread *thread;
 
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         queued += list_length(&thread->pending.queue);
     }
     return queued >= process->limits[RLIMIT_SIGPENDING].rlim_cur;
@@ -336,8 +329,7 @@ void signal_stop(struct process *process, int number)
     process->stopped = true;
     process->status = (u32)number << 8 | 0x7f;
     process->changed = WAIT_STOPPED;
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         mg_thread_suspend(thread->handle);
         thread->suspended = true;
     }
@@ -352,8 +344,7 @@ void signal_continue(struct process *process)
         return;
     process->stopped = false;
     process->changed = WAIT_CONTINUED;
-    list_for_each_entry(thread, &process->threads, process_link)
-    {
+    list_for_each_entry(thread, &process->threads, process_link) {
         thread->suspended = false;
         mg_thread_resume(thread->handle);
         if (thread->sleeping || signal_pending(thread))
@@ -368,10 +359,10 @@ void signal_continue(struct process *process)
 struct delivery {
     struct thread *thread;
     struct mg_regs regs;
-    bool loaded;   /* regs holds the thread's registers */
-    bool handled;  /* a handler will run */
-    bool stolen;   /* it was running: suspended for this */
-    long result;   /* of its call; RESTORED if the registers say all */
+    bool loaded;  /* regs holds the thread's registers */
+    bool handled; /* a handler will run */
+    bool stolen;  /* it was running: suspended for this */
+    long result;  /* of its call; RESTORED if the registers say all */
 };
 
 /* Puts the call's result into the registers, or has the call made again. */
@@ -411,8 +402,8 @@ static long interrupted_result(const struct mg_regs *regs)
 
 static bool get_registers(struct delivery *delivery)
 {
-    delivery->loaded = mg_thread_get_state(delivery->thread->handle, MG_STATE_REGS,
-                                           &delivery->regs, sizeof delivery->regs) >= 0;
+    delivery->loaded = mg_thread_get_state(delivery->thread->handle, MG_STATE_REGS, &delivery->regs,
+                                           sizeof delivery->regs) >= 0;
     return delivery->loaded;
 }
 

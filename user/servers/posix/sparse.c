@@ -8,7 +8,6 @@
 #include <merganser/native.h>
 
 #define PAGE 4096ul
-#define CHECK_BYTES (1ul << 20)
 
 static const u8 zeros[PAGE];
 
@@ -27,22 +26,14 @@ long tmpfs_seek(struct inode *base, u64 offset, bool hole)
     return found;
 }
 
-/* The kernel is asked for its figures only once a megabyte, as long as there is room. */
 bool tmpfs_is_short(const struct tmpfs_inode *inode, u64 offset, u64 size)
 {
-    static u64 unchecked;
-    static bool is_short;
     long hole;
 
-    unchecked += size;
-    if (unchecked < CHECK_BYTES && !is_short)
+    if (!stats_is_short(STATS_CONTENT, size))
         return false;
-    unchecked = 0;
     hole = mg_object_seek(inode->file.object, offset, MG_SEEK_HOLE);
-    if (hole < 0 || (u64)hole >= offset + size)
-        return false; /* all of it has memory already */
-    is_short = !stats_has_room(offset + size - (u64)hole);
-    return is_short;
+    return hole >= 0 && (u64)hole < offset + size; /* else all of it has memory already */
 }
 
 /* Zeroes bytes within one page. */

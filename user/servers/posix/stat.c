@@ -15,8 +15,7 @@
 #include <unistd.h>
 
 #define BLOCK_SIZE 4096
-#define STAT_FLAGS                                                                                 \
-    (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)
+#define STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE)
 
 static struct timespec time_of(s64 ns)
 {
@@ -53,8 +52,8 @@ static long put_stat(struct thread *thread, u64 address, struct inode *inode)
 
 static long stat_at(struct thread *thread, int dirfd, u64 name, u64 address, u32 flags)
 {
-    u32 how = (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
-              (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    u32 how =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
     struct inode *inode;
     long error;
 
@@ -170,8 +169,8 @@ static long put_statx(struct thread *thread, u64 address, struct inode *inode)
 long call_statx(struct thread *thread, const u64 *args)
 {
     u32 flags = (u32)args[2];
-    u32 how = (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
-              (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    u32 how =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
     struct inode *inode;
     long error;
 
@@ -193,8 +192,8 @@ long call_statx(struct thread *thread, const u64 *args)
 
 static long access_at(struct thread *thread, int dirfd, u64 name, u32 mode, u32 flags)
 {
-    u32 how = (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) |
-              (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
+    u32 how =
+        (flags & AT_SYMLINK_NOFOLLOW ? 0 : PATH_FOLLOW) | (flags & AT_EMPTY_PATH ? PATH_EMPTY : 0);
     struct inode *inode;
     long error;
 

@@ -7,6 +7,7 @@
 #include "user/servers/posix/dev.h"
 #include "user/servers/posix/pipe.h"
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/stats.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <merganser/native.h>
@@ -18,6 +19,7 @@
 #define PAGE 4096ul
 #define SIZE_LIMIT (1ull << 47)
 #define TMPFS_MAGIC 0x01021994
+#define INODE_COST 1024 /* with its name and what the kernel has for it */
 #define SEALS_OF_WRITING (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
 struct fs tmpfs_root_fs = {"tmpfs", "tmpfs", "/", 1, TMPFS_MAGIC, false};
@@ -490,8 +492,11 @@ static const struct inode_ops *ops_of(u32 mode)
 
 struct inode *tmpfs_create(u32 mode, u64 rdev)
 {
-    struct tmpfs_inode *inode = calloc(1, sizeof *inode);
+    struct tmpfs_inode *inode;
 
+    if (stats_is_short(STATS_RECORD, INODE_COST))
+        return NULL;
+    inode = calloc(1, sizeof *inode);
     if (!inode)
         return NULL;
     inode_init(&inode->inode, &tmpfs_root_fs, ops_of(mode), mode);

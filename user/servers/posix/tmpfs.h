@@ -3,7 +3,8 @@
  *
  * A file's body is a memory object of the kernel, so that reading copies straight into the client,
  * mmap maps the very pages, and execve copies nothing. A file of the initramfs has no object of its
- * own at first: its body is a range of the archive's object; the first write, or a shared mapping, gives it one.
+ * own at first: its body is a range of the archive's object; the first write, or a shared mapping,
+ * gives it one.
  *
  *     directory --by name--> dentry --> inode --object--> pages
  *                                        \--archive, offset--> the initramfs, until it is written

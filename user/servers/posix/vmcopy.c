@@ -34,7 +34,7 @@ static long copy(struct side *to, struct side *from)
     long total = 0;
 
     while (total < (long)IO_LIMIT) {
-        u64 target, source;
+        u64 target = 0, source = 0;
         usize size = MIN(piece_of(to, &target), piece_of(from, &source));
         long done;
 
