@@ -103,22 +103,26 @@ bool timer_cancel(struct timer *timer)
     return armed;
 }
 
+/* A timer whose shot is going off on another CPU stays there, so that timer_cancel has one place to
+ * look at; that CPU looks at its tree once more before it leaves the interrupt. */
 void timer_arm(struct timer *timer, u64 when)
 {
     u64 flags = irq_save();
-    struct timer_queue *queue = lock_queue_of(timer);
+    struct timer_queue *own = &queues[this_cpu()->id], *queue = lock_queue_of(timer);
 
     /* Once it is in no tree, only we and its owner, who is our caller, know it. */
     take_out(queue, timer);
-    timer->cpu = this_cpu()->id;
-    spin_unlock(&queue->lock);
-
-    queue = &queues[timer->cpu];
-    spin_lock(&queue->lock);
-    timer->when = MAX(when, 1ul);
+    if (queue != own && atomic_load_explicit(&queue->running, memory_order_relaxed) != timer) {
+        timer->cpu = this_cpu()->id;
+        spin_unlock(&queue->lock);
+        queue = own;
+        spin_lock(&queue->lock);
+    }
+    timer->when = when = MAX(when, 1ul);
     rb_insert(&queue->tree, &timer->node, earlier);
     spin_unlock(&queue->lock);
-    program(queue, timer->when);
+    if (queue == own)
+        program(queue, when);
     irq_restore(flags);
 }
 
