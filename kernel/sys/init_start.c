@@ -1,16 +1,16 @@
 /*
  * init_start.c: the first task, from the boot module "init".
  *
- * The module is a static ELF program. Its segments are copied into a new address space, each into private
- * memory that gets its final rights afterwards, and a stack is built as the System V ABI wants it. From
- * its top downwards:
+ * The module is a static ELF program. Its segments are copied into a new address space, each into
+ * private memory that gets its final rights afterwards, and a stack is built as the System V ABI
+ * wants it. From its top downwards:
  *
  *     the name, 16 random bytes (AT_RANDOM)
  *     auxiliary vector, NULL, (no environment) NULL, argv[0]
  *     argc                                            <- rsp, a multiple of 16
  *
- * All that init can do to the machine it can by the handles it gets here: MG_HANDLE_SYSTEM, MG_HANDLE_INITRD
- * and MG_HANDLE_OVERLAY.
+ * All that init can do to the machine it can by the handles it gets here: MG_HANDLE_SYSTEM,
+ * MG_HANDLE_INITRD and MG_HANDLE_OVERLAY.
  */
 #include "kernel/sys/init_start.h"
 #include "arch/x86_64/arch.h"
@@ -101,16 +101,29 @@ static void load_segment(const struct program *program, const struct elf_segment
         give_up("a segment can't get its rights", status);
 }
 
-static void load(struct program *program, const struct boot_module *module)
+/* The boot module "init", which is a program that can be loaded here. */
+static const struct elf_header *find_image(void)
 {
-    const struct elf_header *header = pa_virt(module->start);
-    enum elf_status status = elf_check(header, module->bytes);
+    const struct boot_module *module = find_module("init");
+
+    if (module) {
+        const struct elf_header *header = pa_virt(module->start);
+        enum elf_status status = elf_check(header, module->bytes);
+
+        if (status != ELF_OK)
+            panic("init can't be started: the boot module \"init\": %s", elf_status_name(status));
+        if (elf_interpreter(header))
+            panic("init can't be started: it is not statically linked");
+        return header;
+    }
+    panic("init can't be started: the boot loader brought no module \"init\"");
+}
+
+static void load(struct program *program)
+{
+    const struct elf_header *header = find_image();
     u64 start, end;
 
-    if (status != ELF_OK)
-        panic("init can't be started: the boot module \"init\" is %s", elf_status_name(status));
-    if (elf_interpreter(header))
-        panic("init can't be started: it is not statically linked");
     program->image = header;
     program->bias = header->type == ET_DYN ? LOAD_BASE : 0;
     program->entry = header->entry + program->bias;
@@ -207,11 +220,8 @@ static void start(struct task *task, const struct program *program)
 
 void init_start(void)
 {
-    const struct boot_module *module = find_module("init");
-    struct task *task = module ? task_create(NULL, NULL, 0) : NULL;
+    struct task *task = task_create(NULL, NULL, 0);
 
-    if (!module)
-        panic("init can't be started: the boot loader brought no module \"init\"");
     if (!task)
         give_up("no memory for a task", -ENOMEM);
     machine_init();
@@ -219,7 +229,7 @@ void init_start(void)
 
     task->pid = PID_INIT;
     task_set_name(task, "init");
-    load(&program, module);
+    load(&program);
     build_stack(&program);
     give(task, HANDLE_SYSTEM, NULL, MG_RIGHT_ALL, MG_HANDLE_SYSTEM);
     give_module(task, "initramfs", MG_HANDLE_INITRD);

@@ -1,6 +1,6 @@
 /*
- * native_ipc.c: the four calls that pass messages. All of it is in kernel/task/ipc.c, which works on the
- * registers in the frame: the way from the table to there is one jump.
+ * native_ipc.c: the four calls that pass messages. All of it is in kernel/task/ipc.c, which works
+ * on the registers in the frame: the way from the table to there is one jump.
  */
 #include "kernel/sys/native.h"
 #include "kernel/task/ipc.h"

@@ -1,9 +1,9 @@
 /*
- * native_machine.c: the native calls on the machine: interrupt lines, I/O ports, power, what the boot
- * loader told. All of them need the system handle.
+ * native_machine.c: the native calls on the machine: interrupt lines, I/O ports, power, what the
+ * boot loader told. All of them need the system handle.
  *
- * A bound interrupt is an object of its own: the line is attached as long as a handle of it exists. Its
- * interrupt becomes notification bits at a port, and a level line stays masked until it is
+ * A bound interrupt is an object of its own: the line is attached as long as a handle of it exists.
+ * Its interrupt becomes notification bits at a port, and a level line stays masked until it is
  * acknowledged.
  */
 #include "arch/x86_64/arch.h"

@@ -116,7 +116,8 @@ s64 native_object_punch(struct trap_frame *frame)
 
 /* --- device memory --- */
 
-/* Nothing in the range is memory that the kernel gives out: it must be a device's or the firmware's. */
+/* Nothing in the range is memory that the kernel gives out: it must be a device's or the
+ * firmware's. */
 static bool is_device_range(u64 address, u64 bytes)
 {
     u64 end = MIN((address + bytes) >> PAGE_SHIFT, frame_table_end);

@@ -1,9 +1,10 @@
 /*
- * native_stats.c: the native calls that show and turn what the kernel is made of: tunables, figures, the
- * log.
+ * native_stats.c: the native calls that show and turn what the kernel is made of: tunables,
+ * figures, the log.
  *
- * Figures of frames come from the frame table, read without a lock: each entry is true for the moment at
- * which it was read, and together they are as good as any figure of a machine that runs on.
+ * Figures of frames come from the frame table, read without a lock: each entry is true for the
+ * moment at which it was read, and together they are as good as any figure of a machine that runs
+ * on.
  */
 #include "arch/x86_64/arch.h"
 #include "kernel/base/counter.h"

@@ -1,7 +1,8 @@
 /*
  * native_task.c: the native calls on tasks.
  *
- * Rights: READ to look at it and to copy it, WRITE to share its memory, MANAGE to change what it is.
+ * Rights: READ to look at it and to copy it, WRITE to share its memory, MANAGE to change what it
+ * is.
  */
 #include "kernel/mm/ksm.h"
 #include "kernel/mm/mm.h"
@@ -15,8 +16,8 @@
 
 /* --- making and ending --- */
 
-/* What belongs to the task rather than to its program: it outlives execve, and a new task starts with its
- * maker's. */
+/* What belongs to the task rather than to its program: it outlives execve, and a new task starts
+ * with its maker's. */
 static void inherit_settings(struct mm *to, struct mm *from)
 {
     rwsem_write(&to->lock);
@@ -143,7 +144,8 @@ static s64 set_name(struct task *task, u64 value)
     return 0;
 }
 
-/* Who has no server yet gets one, once: then no thread of it can be in the middle of a call to another. */
+/* Who has no server yet gets one, once: then no thread of it can be in the middle of a call to
+ * another. */
 static s64 set_server(struct task *task, u64 value)
 {
     struct handle_ref port;

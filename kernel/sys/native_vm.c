@@ -1,8 +1,8 @@
 /*
  * native_vm.c: the native calls on the memory of tasks.
  *
- * Rights: READ to look and to copy from, WRITE to map and to copy to. Addresses are those of the task
- * named; a buffer or structure is the caller's own.
+ * Rights: READ to look and to copy from, WRITE to map and to copy to. Addresses are those of the
+ * task named; a buffer or structure is the caller's own.
  */
 #include "kernel/mm/mm.h"
 #include "kernel/mm/mman.h"

@@ -131,8 +131,9 @@ s64 handle_install(struct task *task, struct handle_ref *ref, mg_handle wanted)
     return handle;
 }
 
-/* A task that has a server is managed by that, not by itself: it could otherwise give its threads other
- * threads' cookies, or lift its limits. Who is trusted with the machine may do so. The lock is held. */
+/* A task that has a server is managed by that, not by itself: it could otherwise give its threads
+ * other threads' cookies, or lift its limits. Who is trusted with the machine may do so. The lock
+ * is held. */
 static u32 rights_over_self(struct task *task, const struct handle_table *table)
 {
     u32 system = HANDLE_KEY(HANDLE_SYSTEM, MG_RIGHT_MANAGE);

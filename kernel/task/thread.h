@@ -158,8 +158,8 @@ struct task *task_get(struct task *task);
 void task_put(struct task *task); /* may sleep */
 /* Marks all threads for death and wakes them; returns at once. */
 void task_kill(struct task *task);
-/* After task_kill: sleeps until the last thread has left, and space and handles are gone. 0 or -EINTR. Not
- * for a thread of the task. */
+/* After task_kill: sleeps until the last thread has left, and space and handles are gone. 0 or
+ * -EINTR. Not for a thread of the task. */
 s64 task_wait_released(struct task *task);
 /* Takes the task's space away and gives a new, empty one. At most one thread may be left that was
  * not killed, and it must be stopped or wait for a reply: else -EBUSY. Waits for killed ones to be
@@ -212,8 +212,8 @@ void thread_kill(struct thread *thread);
 /* For changing a stopped thread's state: waits until its CPU has left it. -EBUSY when it is not
  * stopped: neither new, parked, nor waiting for the reply to a forwarded call. */
 s64 thread_check_stopped(struct thread *thread);
-/* Returns when the thread has left behind whatever it was doing in the kernel and in user mode since
- * before the call. At once if it is stopped. Not for oneself. */
+/* Returns when the thread has left behind whatever it was doing in the kernel and in user mode
+ * since before the call. At once if it is stopped. Not for oneself. */
 void thread_let_pass(struct thread *thread);
 /* Its registers were set from outside: whatever it was doing is not taken up again. */
 void thread_regs_set(struct thread *thread);

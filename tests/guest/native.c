@@ -1,6 +1,7 @@
 /*
  * Do the native calls keep what abi.h promises? The program is a system server itself: it makes
- * tasks whose calls and faults come to a port of its own, looks into them, stops them and ends them.
+ * tasks whose calls and faults come to a port of its own, looks into them, stops them and ends
+ * them.
  *
  * linux: no
  */

@@ -17,10 +17,11 @@
 typedef uint32_t mg_handle;
 
 /*
- * Handles a task finds in its table. The first is every task's. The others are those of the first task,
- * which the kernel starts from the boot module "init": with them it starts the servers and hands each
- * what it needs (user/lib/spawn.h), then stays as their supervisor. Process 1 is not that task: the
- * POSIX server makes a new one for it, which runs the same program from the file system.
+ * Handles a task finds in its table. The first is every task's. The others are those of the first
+ * task, which the kernel starts from the boot module "init": with them it starts the servers and
+ * hands each what it needs (user/lib/spawn.h), then stays as their supervisor. Process 1 is not
+ * that task: the POSIX server makes a new one for it, which runs the same program from the file
+ * system.
  */
 enum {
     /* the task itself; without MG_RIGHT_MANAGE if it has a server and not the system handle */
@@ -195,8 +196,8 @@ enum mg_fault {
 
 enum { MG_FORK_SHARE_SPACE = 1 }; /* as vfork: the new task uses the same address space */
 
-/* task_set. The limits and the domain need MG_HANDLE_SYSTEM in the caller's table; a new task starts
- * with those of its maker. */
+/* task_set. The limits and the domain need MG_HANDLE_SYSTEM in the caller's table; a new task
+ * starts with those of its maker. */
 enum {
     MG_TASK_PID = 1,        /* what getpid returns */
     MG_TASK_NAME = 2,       /* pointer to at most 15 bytes and a NUL */
@@ -230,8 +231,8 @@ struct mg_regs {
 
 enum {
     MG_STATE_REGS = 1, /* struct mg_regs */
-    /* the XSAVE area in standard form, at most MG_FPU_MAX bytes; set takes 512 (x87 and SSE) or, with
-     * the header, from 576 on: what is missing is zero */
+    /* the XSAVE area in standard form, at most MG_FPU_MAX bytes; set takes 512 (x87 and SSE) or,
+     * with the header, from 576 on: what is missing is zero */
     MG_STATE_FPU = 2,
 };
 #define MG_FPU_MAX 4096
