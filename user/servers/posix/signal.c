@@ -422,7 +422,7 @@ static bool steal(struct delivery *delivery)
     struct thread *thread = delivery->thread;
     struct mg_thread_info info;
 
-    mg_thread_interrupt(thread->handle);
+    /* No interrupt first: the call would have returned EINTR before we see that it was one. */
     mg_thread_suspend(thread->handle);
     delivery->stolen = true;
     if (mg_thread_info(thread->handle, &info) < 0 || info.state == MG_THREAD_WAITING_REPLY)
