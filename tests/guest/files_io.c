@@ -10,6 +10,11 @@
 #include "files.h"
 #include "process.h"
 
+#ifndef SEEK_DATA /* musl before 1.2.3 */
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
+#endif
+
 static char buffer[1 << 16];
 
 /* Opens or makes a file that must be there for the test to go on. */

@@ -15,6 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef SEEK_DATA /* musl before 1.2.3 */
+#define SEEK_DATA 3
+#define SEEK_HOLE 4
+#endif
+
 typedef long (*mover)(struct file *file, struct thread *thread, struct uio *io, u64 *position);
 
 static mover reader(struct file *file)

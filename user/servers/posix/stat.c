@@ -112,7 +112,7 @@ long call_newfstatat(struct thread *thread, const u64 *args)
 
 /* ---- statx ---- */
 
-#define STATX_ALL 0xfff /* STATX_BASIC_STATS | STATX_BTIME */
+#define STATX_FILLED 0xfff /* STATX_BASIC_STATS | STATX_BTIME */
 
 struct extended_time {
     s64 seconds;
@@ -145,7 +145,7 @@ static long put_statx(struct thread *thread, u64 address, struct inode *inode)
 
     refresh(inode);
     stat = (struct extended){
-        .mask = STATX_ALL,
+        .mask = STATX_FILLED,
         .block_size = BLOCK_SIZE,
         .nlink = inode->nlink,
         .uid = inode->uid,
