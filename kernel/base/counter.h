@@ -9,18 +9,19 @@
 #include "kernel/base/cpu.h"
 #include "lib/types.h"
 
+/* clang-format off */
 #define COUNTERS(X)                                                                                \
-    X(pgfault)                                                                                     \
-    X(pgmajfault) X(fault_zero) X(fault_anon) X(fault_object) X(fault_forwarded) X(fault_spurious) \
-        X(cow_copy) X(cow_reuse) X(cow_ksm) X(cow_ksm_reuse) X(cow_retry) X(fork) X(fork_pages)    \
-            X(pgalloc) X(pgfree) X(alloc_fail) X(oom) X(tlb_ipi) X(tlb_page) X(tlb_full)           \
-                X(tlb_local) X(tlb_avoided_lazy) X(tlb_batch) X(tlb_generation_skip)               \
-                    X(tlb_reason_unmap) X(tlb_reason_protect) X(tlb_reason_fork)                   \
-                        X(tlb_reason_merge) X(tlb_reason_cow) X(rmap_walk) X(rmap_visit)           \
-                            X(rmap_busy) X(ipc_call) X(ipc_fast) X(ipc_notify)                     \
-                                X(syscall_forwarded) X(context_switch) X(steal) X(ksm_merge)       \
-                                    X(ksm_break) X(ksm_refused_pinned) X(ksm_refused_busy)         \
-                                        X(ksm_refused_changed) X(ksm_hashed) X(ksm_clean)
+    X(pgfault) X(pgmajfault) X(fault_zero) X(fault_anon) X(fault_object) X(fault_forwarded)        \
+    X(fault_spurious) X(pgalloc) X(pgfree) X(alloc_fail) X(oom)                                    \
+    X(cow_copy) X(cow_reuse) X(cow_ksm) X(cow_ksm_reuse) X(cow_retry) X(fork) X(fork_pages)        \
+    X(tlb_ipi) X(tlb_page) X(tlb_full) X(tlb_local) X(tlb_avoided_lazy) X(tlb_batch)               \
+    X(tlb_generation_skip) X(tlb_reason_unmap) X(tlb_reason_protect) X(tlb_reason_fork)            \
+    X(tlb_reason_merge) X(tlb_reason_cow)                                                          \
+    X(rmap_walk) X(rmap_visit) X(rmap_busy)                                                        \
+    X(ksm_merge) X(ksm_adopt) X(ksm_break) X(ksm_refused_pinned) X(ksm_refused_busy)               \
+    X(ksm_refused_changed) X(ksm_hashed) X(ksm_clean)                                              \
+    X(ipc_call) X(ipc_fast) X(ipc_notify) X(syscall_forwarded) X(context_switch) X(steal)
+/* clang-format on */
 
 enum counter {
 #define COUNTER_ENUM(name) COUNT_##name,

@@ -35,9 +35,9 @@ static struct mutex audit_mutex;
 static u64 activity(void)
 {
     static const enum counter events[] = {
-        COUNT_pgfault,         COUNT_pgalloc,   COUNT_pgfree,           COUNT_fork,
-        COUNT_tlb_batch,       COUNT_ksm_merge, COUNT_tlb_reason_unmap, COUNT_tlb_reason_cow,
-        COUNT_tlb_reason_merge};
+        COUNT_pgfault,        COUNT_pgalloc,         COUNT_pgfree,    COUNT_fork,
+        COUNT_tlb_batch,      COUNT_ksm_merge,       COUNT_ksm_adopt, COUNT_tlb_reason_unmap,
+        COUNT_tlb_reason_cow, COUNT_tlb_reason_merge};
     u64 sum = 0;
 
     for (u32 i = 0; i < ARRAY_LEN(events); i++)

@@ -123,7 +123,7 @@ bool ksm_vma_eligible(const struct vma *vma)
 
 /* --- the merged frame --- */
 
-struct ksm_node *ksm_node_create(struct frame *frame, u64 hash, u32 domain)
+struct ksm_node *ksm_node_create(u64 hash, u32 domain)
 {
     struct ksm_node *node = kzalloc(sizeof(*node));
 
@@ -131,12 +131,16 @@ struct ksm_node *ksm_node_create(struct frame *frame, u64 hash, u32 domain)
         return NULL;
     node->hash = hash;
     node->domain = domain;
+    return node;
+}
+
+void ksm_node_take(struct ksm_node *node, struct frame *frame)
+{
     node->frame = frame;
     frame->owner = node;
     frame->index = 0;
     frame_set_kind(frame, FRAME_KIND_MERGED);
     atomic_fetch_add(&ksm_stats.shared, 1);
-    return node;
 }
 
 /* The node has lost its frame: out of the index; its memory stays as long as items point to it.

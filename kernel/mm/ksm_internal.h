@@ -70,9 +70,10 @@ void ksm_scan_start(void);
 bool ksm_mm_try_get(struct mm *mm);
 /* Everything merged becomes private again, in all spaces: 0 or -ENOMEM. ksm_scan_mutex held. */
 s64 ksm_unmerge_all(void);
-/* A new node for a fresh frame, not yet in the index; its frame becomes a merged frame with one
- * reference, the caller's. */
-struct ksm_node *ksm_node_create(struct frame *frame, u64 hash, u32 domain);
+/* A node without a frame, not in the index; kfree ends it while it stays so. NULL = no memory. */
+struct ksm_node *ksm_node_create(u64 hash, u32 domain);
+/* The frame, which nobody else can reach now, becomes the node's: of kind MERGED. */
+void ksm_node_take(struct ksm_node *node, struct frame *frame);
 
 /* --- ksm_item.c --- */
 /* The page of items for va, made if `create`; NULL = absent or no memory. */
@@ -99,8 +100,13 @@ struct frame *ksm_candidate(pte_t pte);
 /* Makes the page at va read-only, to be flushed by the caller. False: nothing to merge there, or
  * somebody works on it. */
 bool ksm_protect_page(struct mm *mm, va_t va, struct tlb_batch *batch);
-/* Copies a protected page's content. False: it is not there or not protected any more. */
-bool ksm_copy_protected(struct mm *mm, va_t va, struct frame *to);
+/*
+ * The first page of a new node, protected and flushed, clean since it was hashed: its own frame
+ * becomes the merged one where nobody else maps it, a copy otherwise. The frame with a reference for
+ * the caller; NULL: the page is gone, changed or pinned, or there is no memory.
+ */
+struct frame *ksm_adopt_page(struct mm *mm, va_t va, struct ksm_node *node,
+                             struct tlb_batch *batch);
 enum ksm_merge_result { KSM_MERGE_DONE, KSM_MERGE_GONE, KSM_MERGE_PINNED, KSM_MERGE_DIFFERENT };
 /* Replaces a protected page by `merged`, to which the caller holds a reference, if their contents
  * are equal. The old frame goes into the batch. */

@@ -3,8 +3,9 @@
  *
  *   protect   take the write permission away, note it for the flush
  *   flush     the caller's, one for many pages: from here no CPU writes through an old translation
+ *   adopt     the first of two equal pages: its own frame becomes the merged one
  *   merge     under the page-table lock: still the read-only private page? the count rule? equal,
- *   byte by byte? replace
+ *             byte by byte? replace
  *
  * Why it is safe. After the flush a user store faults; the fault waits for the page-table lock or
  * finds the frame its own and makes the entry writable again, which merge sees and refuses. Every
@@ -18,6 +19,7 @@
  */
 #include "kernel/base/counter.h"
 #include "kernel/mm/ksm_internal.h"
+#include "kernel/mm/rmap.h"
 #include "lib/page.h"
 
 struct frame *ksm_candidate(pte_t pte)
@@ -105,19 +107,68 @@ enum ksm_merge_result ksm_merge_page(struct mm *mm, va_t va, struct frame *merge
     return result;
 }
 
-bool ksm_copy_protected(struct mm *mm, va_t va, struct frame *to)
-{
-    pte_t *slot = pt_walk(&mm->pt, va);
+/* --- the first page of a node --- */
 
-    if (!slot)
+/*
+ * The entry is still as protect left it, and clean: after the flush no store can set the dirty bit
+ * unnoticed, so the content is what it was when it was hashed.
+ */
+static bool is_unchanged(pte_t pte)
+{
+    return ksm_candidate(pte) && !pte_is_writable(pte) && !pte_is_dirty(pte);
+}
+
+/* In place, if the entry at hand is all there is: nobody can get a reference while refs is 0. The
+ * frame's node in the lineage, whose reference the caller drops, in *lineage. Table locked. */
+static bool adopt_in_place(struct mm *mm, struct frame *frame, struct ksm_node *node,
+                           struct lineage **lineage)
+{
+    if (!frame_freeze(frame, 1))
         return false;
+    *lineage = frame->owner;
+    frame_account_unmap(mm, frame);
+    ksm_node_take(node, frame);
+    frame_account_map(mm, frame);
+    frame_unfreeze(frame, 2);
+    return true;
+}
+
+/* The page is shared by a fork: the others keep it. */
+static struct frame *adopt_copy(struct mm *mm, va_t va, pte_t *slot, struct ksm_node *node,
+                                struct tlb_batch *batch)
+{
+    struct frame *copy = frame_alloc(0, ALLOC_RESERVE, NODE_ANY);
+
+    if (!copy)
+        return NULL;
     pt_lock(slot);
     pte_t pte = pte_read(slot);
-    struct frame *frame = ksm_candidate(pte);
-    bool possible = frame && !pte_is_writable(pte);
-
-    if (possible)
-        page_copy(frame_page(to), frame_page(frame));
+    bool possible = is_unchanged(pte) && frame_only_mapped(pte_frame(pte));
+    if (possible) {
+        page_copy(frame_page(copy), frame_page(pte_frame(pte)));
+        ksm_node_take(node, copy);
+        replace_frame(mm, va, slot, pte, copy, batch);
+    }
     pt_unlock(slot);
-    return possible;
+    if (!possible)
+        frame_put(copy);
+    return possible ? copy : NULL;
+}
+
+struct frame *ksm_adopt_page(struct mm *mm, va_t va, struct ksm_node *node, struct tlb_batch *batch)
+{
+    pte_t *slot = pt_walk(&mm->pt, va);
+    struct lineage *lineage = NULL;
+
+    if (!slot)
+        return NULL;
+    pt_lock(slot);
+    pte_t pte = pte_read(slot);
+    bool in_place = is_unchanged(pte) && adopt_in_place(mm, pte_frame(pte), node, &lineage);
+    pt_unlock(slot);
+    if (!in_place)
+        return adopt_copy(mm, va, slot, node, batch);
+    lineage_put(lineage); /* its lock ranks above the table's */
+    count(COUNT_ksm_adopt);
+    return pte_frame(pte);
 }

@@ -11,7 +11,8 @@
  *   match    a merged frame of the same hash? else a page of the same hash in the unstable index?
  *            else it goes there itself
  *   protect  both sides of a match, one flush
- *   merge    each match (ksm_merge.c), one flush that frees the old frames
+ *   merge    a partner's frame becomes a merged frame, the page joins it (ksm_merge.c); one flush
+ *            that frees the old frames
  *
  * A page that is clean and in the unstable index costs nothing but the look at its entry: any page
  * that equals it will find it.
@@ -35,9 +36,9 @@ struct scan_page {
     struct frame *frame; /* referenced until hashed */
     bool dirty;
     bool candidate;           /* unchanged since its hash was taken */
-    struct ksm_node *node;    /* what it is to be merged into; its frame is referenced */
-    struct frame *merged;     /* node's frame */
-    struct ksm_item *partner; /* the first user of a new node; NULL = the node was there */
+    struct ksm_node *node;    /* what it is to be merged into */
+    struct frame *merged;     /* node's frame, referenced */
+    struct ksm_item *partner; /* or a page of the unstable index, to become a node's first */
     struct mm *partner_mm;    /* referenced, and read-locked until the page is done */
     va_t partner_va;
 };
@@ -205,12 +206,6 @@ static bool partner_hold(struct scan_page *page, struct ksm_item *item)
     return true;
 }
 
-static void partner_unlock(struct scan_page *page)
-{
-    if (page->partner_mm)
-        rwsem_read_done(&page->partner_mm->lock);
-}
-
 /* The last reference may turn out to be ours, and a space is torn down with no mm->lock held. */
 static void partners_put(void)
 {
@@ -231,35 +226,18 @@ static bool partner_is_same_frame(const struct scan_page *page)
            pte_pfn(pte_read(ours)).raw == pte_pfn(pte_read(theirs)).raw;
 }
 
-/*
- * Finds a partner in the unstable index and a new frame for the two, and puts its node into the
- * stable index at once, so that a third equal page of this step finds it. The frame is filled when
- * the partner is protected. Returns false when there is no partner at all, true when there is one,
- * won or not. ksm_lock held; dropped in between.
- */
+/* Finds a partner in the unstable index. Returns false when there is none at all, true when there is
+ * one, won or not. ksm_lock held. */
 static bool match_unstable(struct scan_page *page)
 {
-    u64 hash = page->item->hash;
     struct ksm_item *partner =
-        ksm_index_ops->find_unstable(ksm_index, hash, step.mm->merge_domain, NULL);
+        ksm_index_ops->find_unstable(ksm_index, page->item->hash, step.mm->merge_domain, NULL);
 
     if (!partner)
         return false;
-    if (!partner_hold(page, partner) || partner_is_same_frame(page))
-        return true;
-    spin_unlock(&ksm_lock);
-    struct frame *frame = frame_alloc(0, ALLOC_RESERVE, NODE_ANY);
-    struct ksm_node *node = frame ? ksm_node_create(frame, hash, step.mm->merge_domain) : NULL;
-    if (frame && !node)
-        frame_put(frame);
-    spin_lock(&ksm_lock);
-    /* Its space is locked, so the partner is still there, in the state in which we found it: only
-     * ksmd changes that. */
-    if (node) {
-        ksm_item_set_hash(partner, hash, step.mm->merge_domain);
-        ksm_index_ops->insert_stable(ksm_index, node);
-        page->node = node;
-        page->merged = frame;
+    if (partner_hold(page, partner) && partner_is_same_frame(page)) {
+        page->partner = NULL;
+        rwsem_read_done(&page->partner_mm->lock);
     }
     return true;
 }
@@ -274,47 +252,78 @@ static void match_page(struct scan_page *page)
 
 /* --- protect and merge --- */
 
-static void protect_page(struct scan_page *page)
+static void protect_matched(struct scan_page *page)
 {
-    if (page->partner_mm && !ksm_protect_page(page->partner_mm, page->partner_va, &step.batch))
+    if (!page->partner && !page->node)
+        return;
+    if (page->partner && !ksm_protect_page(page->partner_mm, page->partner_va, &step.batch))
         page->candidate = false;
     if (page->candidate && !ksm_protect_page(step.mm, page->va, &step.batch))
         page->candidate = false;
 }
 
-/*
- * The partner's page fills a new node's frame and becomes its first mapping. It may have changed
- * since its hash was taken; a node filed under a hash that is not its content's would turn away
- * every page that has that hash, so what was copied is hashed once more.
- */
-static bool merge_partner(struct scan_page *page)
+/* Makes a node of the partner's page. */
+static struct ksm_node *node_from_partner(struct scan_page *page)
 {
-    return ksm_copy_protected(page->partner_mm, page->partner_va, page->merged) &&
-           hash_page(frame_page(page->merged), 0) == page->node->hash &&
-           ksm_merge_page(page->partner_mm, page->partner_va, page->merged, &step.batch) ==
-               KSM_MERGE_DONE;
+    u32 domain = page->partner->domain;
+    struct ksm_node *node = ksm_node_create(page->partner->hash, domain);
+
+    if (!node)
+        return NULL;
+    page->merged = ksm_adopt_page(page->partner_mm, page->partner_va, node, &step.batch);
+    if (!page->merged) {
+        kfree(node);
+        return NULL;
+    }
+    return node;
 }
 
-/* A node that fails to get its first mapping leaves the index; its frame goes with our reference,
- * or with that of a later page of this step, which does not use it either. */
+/*
+ * Turns the partner into a node to merge with. An earlier page of this step may have done it. A
+ * partner that fails leaves the unstable index until its next turn, so that it is in nobody's way.
+ */
+static void pair(struct scan_page *page)
+{
+    struct ksm_item *partner = page->partner;
+    bool fresh = partner->state != KSM_MERGED;
+    struct ksm_node *node = NULL;
+
+    if (!fresh)
+        node = partner->node;
+    else if (page->candidate)
+        node = node_from_partner(page);
+    spin_lock(&ksm_lock);
+    if (fresh && node) {
+        ksm_index_ops->insert_stable(ksm_index, node);
+        ksm_item_set_merged(partner, node);
+    } else if (fresh) {
+        ksm_item_set_hash(partner, partner->hash, partner->domain);
+    } else if (node->frame && frame_get_unless_zero(node->frame)) {
+        page->merged = node->frame;
+    }
+    spin_unlock(&ksm_lock);
+    if (page->merged)
+        page->node = node;
+}
+
 static void merge_page(struct scan_page *page)
 {
-    bool paired = page->partner_mm && page->candidate && merge_partner(page);
-    bool merged = page->candidate && page->node->link && (paired || !page->partner_mm) &&
+    if (page->partner)
+        pair(page);
+    bool merged = page->candidate && page->node &&
                   ksm_merge_page(step.mm, page->va, page->merged, &step.batch) == KSM_MERGE_DONE;
 
     if (tlb_batch_full(&step.batch))
         tlb_batch_flush(&step.batch);
-    spin_lock(&ksm_lock);
-    if (paired)
-        ksm_item_set_merged(page->partner, page->node);
-    else if (page->partner_mm)
-        ksm_index_ops->remove_stable(ksm_index, page->node);
-    if (merged)
+    if (merged) {
+        spin_lock(&ksm_lock);
         ksm_item_set_merged(page->item, page->node);
-    spin_unlock(&ksm_lock);
-    partner_unlock(page);
-    frame_put(page->merged);
+        spin_unlock(&ksm_lock);
+    }
+    if (page->partner)
+        rwsem_read_done(&page->partner_mm->lock);
+    if (page->node)
+        frame_put(page->merged);
 }
 
 static void match_and_merge(void)
@@ -323,14 +332,10 @@ static void match_and_merge(void)
         if (step.pages[i].candidate)
             match_page(&step.pages[i]);
     for (u32 i = 0; i < step.count; i++)
-        if (step.pages[i].node)
-            protect_page(&step.pages[i]);
-        else
-            partner_unlock(&step.pages[i]);
+        protect_matched(&step.pages[i]);
     tlb_batch_flush(&step.batch);
     for (u32 i = 0; i < step.count; i++)
-        if (step.pages[i].node)
-            merge_page(&step.pages[i]);
+        merge_page(&step.pages[i]);
     tlb_batch_flush(&step.batch);
 }
 

@@ -82,6 +82,11 @@ static void release_frame(struct frame *frame)
         ksm_frame_released(frame);
 }
 
+void lineage_put_many(struct lineage *node, u64 count)
+{
+    node->refs -= (u32)count;
+}
+
 struct vma *vma_find(struct mm *mm, va_t va)
 {
     struct space *space = space_of(mm);
