@@ -4,9 +4,27 @@
 #include "user/servers/posix/anon.h"
 #include <stdlib.h>
 
-struct fs pipe_fs = {"pipefs", "none", "", 12, 0x50495045, false};
-struct fs socket_fs = {"sockfs", "none", "", 13, 0x534f434b, false};
-struct fs anon_fs = {"anon_inodefs", "none", "", 14, 0x09041934, false};
+struct fs pipe_fs = {
+    .type = "pipefs",
+    .source = "none",
+    .target = "",
+    .device = 12,
+    .magic = 0x50495045,
+};
+struct fs socket_fs = {
+    .type = "sockfs",
+    .source = "none",
+    .target = "",
+    .device = 13,
+    .magic = 0x534f434b,
+};
+struct fs anon_fs = {
+    .type = "anon_inodefs",
+    .source = "none",
+    .target = "",
+    .device = 14,
+    .magic = 0x09041934,
+};
 
 static void release(struct inode *inode)
 {

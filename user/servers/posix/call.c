@@ -9,6 +9,7 @@
 #include "user/servers/posix/process.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #define NUMBERS 512
 
@@ -20,12 +21,37 @@ static const call_handler handlers[NUMBERS] = {
 #undef CALL_ENTRY
 };
 
+struct thread *call_current;
+
+/* Of calls about things that do not exist here: what programs expect to hear. 0 = unknown. */
+static long refusal(u32 number)
+{
+    switch (number) {
+    case SYS_setxattr ... SYS_fremovexattr: return -EOPNOTSUPP;
+    case SYS_unshare:
+    case SYS_setns:
+    case SYS_vhangup:
+    case SYS_pivot_root:
+    case SYS_acct:
+    case SYS_iopl:
+    case SYS_ioperm:
+    case SYS_settimeofday:
+    case SYS_init_module:
+    case SYS_delete_module:
+    case SYS_quotactl: return -EPERM;
+    default: return 0;
+    }
+}
+
 /* A call nobody serves: told once, for it is what the next program to be ported needs. */
 static long call_unknown(struct thread *thread)
 {
     static bool told[NUMBERS];
     u32 slot = MIN(thread->number, (u32)NUMBERS - 1);
+    long error = refusal(thread->number);
 
+    if (error)
+        return error;
     if (!told[slot])
         log_line("%s[%u]: system call %u is not implemented", thread->name, thread->process->pid,
                  thread->number);
@@ -50,6 +76,7 @@ void call_run(struct thread *thread)
     call_handler handler = thread->number < NUMBERS ? handlers[thread->number] : NULL;
     long result;
 
+    call_current = thread;
     if (thread->number == CALL_FAULT)
         result = RESTORED; /* the instruction is tried again */
     else

@@ -188,3 +188,20 @@ u64 time_real(void)
 {
     return read_clock(CLOCK_REALTIME);
 }
+
+bool timespec_is_valid(const struct timespec *time)
+{
+    return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < (long)SECOND;
+}
+
+u64 timespec_ns(const struct timespec *time)
+{
+    return MIN((u64)time->tv_sec, (u64)UINT32_MAX * 2) * SECOND + (u64)time->tv_nsec;
+}
+
+u64 time_from_absolute(u64 ns, bool realtime)
+{
+    u64 now = time_now(), shift = realtime ? time_real() - now : 0;
+
+    return MAX(ns > shift ? ns - shift : 0, now);
+}

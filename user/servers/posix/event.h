@@ -13,6 +13,7 @@
 #include "lib/types.h"
 
 struct thread;
+struct timespec;
 
 /* Results of a handler that are no result of a system call. */
 enum {
@@ -84,6 +85,13 @@ void timer_set(struct timer *timer, u64 when);
 /* Fires what is due, and arms the port's timer for what comes next. */
 void timer_run(void);
 void timer_arm_port(void);
+
+/* For times that programs give: is it one, and its length in ns (what is endless is cut). */
+bool timespec_is_valid(const struct timespec *time);
+u64 timespec_ns(const struct timespec *time);
+
+/* When a point of time comes on CLOCK_MONOTONIC, which it may have been given in; never 0. */
+u64 time_from_absolute(u64 ns, bool realtime);
 
 /* CLOCK_MONOTONIC and CLOCK_REALTIME in ns. */
 u64 time_now(void);

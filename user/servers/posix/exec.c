@@ -180,6 +180,7 @@ static void forget_old_program(struct thread *thread, struct exec *exec)
     const char *name = strrchr(exec->name, '/');
 
     fd_close_on_exec(process);
+    ptimers_delete(process);
     signal_reset_for_exec(thread);
     process->executed = true;
     process->dumpable = 1;

@@ -12,6 +12,7 @@
 #include "user/servers/posix/lock.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/shm.h"
 #include "user/servers/posix/tty.h"
 #include <merganser/native.h>
 #include <stdlib.h>
@@ -78,6 +79,7 @@ static void drop_resources(struct process *process)
     signal_actions_put(process->actions);
     signal_pending_flush(&process->pending);
     itimers_stop(process);
+    ptimers_delete(process);
     if (process->program.exe)
         inode_put_running(process->program.exe);
     process->program.exe = NULL;
@@ -100,6 +102,7 @@ void process_exit(struct process *process, u32 status)
     process->task = 0;
     drop_resources(process);
     vfork_release(process);
+    shm_sweep();
     if (process->sid == process->pid)
         tty_session_ended(process);
     hand_on_children(process);

@@ -23,6 +23,8 @@ struct fs { /* one mounted file system */
     const char *type, *source, *target;
     u64 device, magic;
     bool read_only;
+    bool mounted_later;  /* by mount(2): can be unmounted again */
+    struct inode *root;
 };
 
 struct inode_ops {
@@ -114,8 +116,11 @@ static inline bool inode_is_dir(const struct inode *inode)
 struct inode *inode_get_running(struct inode *inode);
 void inode_put_running(struct inode *inode);
 
-/* Mounts `root` of another file system on a directory. */
-void fs_mount(struct inode *dir, struct inode *root, struct fs *fs);
+/* Mounts `root` of another file system on a directory; takes over its reference. -ENOSPC. */
+long fs_mount(struct inode *dir, struct inode *root, struct fs *fs);
+
+/* Takes it away again; nobody may use it any more. */
+void fs_unmount(struct inode *root);
 
 /* May the thread do this (MAY_*) with the inode? 0 or -EACCES. */
 enum { MAY_EXEC = 1, MAY_WRITE = 2, MAY_READ = 4 };

@@ -1,17 +1,15 @@
 /*
- * The machine as a whole: its names, its load, its log, mounts, and how it is turned off.
+ * The machine as a whole: its names, its load, its log, and how it is turned off.
  */
 #define _GNU_SOURCE
 #include "user/servers/posix/host.h"
 #include "user/lib/spawn.h"
 #include "user/servers/posix/calls.h"
-#include "user/servers/posix/fs.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
 #include "user/servers/posix/stats.h"
 #include "user/servers/posix/user.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <merganser/native.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,38 +158,6 @@ long call_syslog(struct thread *thread, const u64 *args)
     case LOG_SIZE: return LOG_KEPT_BYTES;
     default: return what <= LOG_SIZE ? 0 : -EINVAL; /* the console's level is not ours to set */
     }
-}
-
-/* ---- Mounts: the tree is made at start-up, and stays ---- */
-
-long call_mount(struct thread *thread, const u64 *args)
-{
-    struct inode *dir;
-    long error;
-
-    if (!is_root(thread))
-        return -EPERM;
-    error = path_at(thread, AT_FDCWD, args[1], PATH_FOLLOW, &dir);
-    if (error)
-        return error;
-    error = inode_is_dir(dir) ? -ENODEV : -ENOTDIR;
-    inode_put(dir);
-    return error;
-}
-
-long call_umount2(struct thread *thread, const u64 *args)
-{
-    struct inode *dir;
-    long error;
-
-    if (!is_root(thread))
-        return -EPERM;
-    error = path_at(thread, AT_FDCWD, args[0], PATH_FOLLOW, &dir);
-    if (error)
-        return error;
-    error = dir->covered || dir == fs_root ? -EBUSY : -EINVAL;
-    inode_put(dir);
-    return error;
 }
 
 /* ---- The end ---- */

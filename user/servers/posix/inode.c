@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MOUNTS_MAX 8
+#define MOUNTS_MAX 64
 
 struct inode *fs_root;
 struct fs *fs_mounts[MOUNTS_MAX];
@@ -60,13 +60,32 @@ void inode_touch(struct inode *inode, u32 which)
         inode->ctime = now;
 }
 
-void fs_mount(struct inode *dir, struct inode *root, struct fs *fs)
+long fs_mount(struct inode *dir, struct inode *root, struct fs *fs)
 {
+    if (fs_mount_count == MOUNTS_MAX)
+        return -ENOSPC;
     if (dir) {
         dir->mounted = root;
         root->covered = inode_get(dir);
     }
+    fs->root = root;
     fs_mounts[fs_mount_count++] = fs;
+    return 0;
+}
+
+void fs_unmount(struct inode *root)
+{
+    u32 at = 0;
+
+    while (fs_mounts[at] != root->fs)
+        at++;
+    fs_mount_count--;
+    for (; at < fs_mount_count; at++)
+        fs_mounts[at] = fs_mounts[at + 1];
+    root->covered->mounted = NULL;
+    inode_put(root->covered);
+    root->covered = NULL;
+    inode_put(root);
 }
 
 static bool in_group(const struct credentials *cred, u32 gid, u32 own)

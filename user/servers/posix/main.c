@@ -37,7 +37,13 @@
 #define INIT "/sbin/init"
 #define TMPFS_MAGIC 0x01021994
 
-static struct fs shm_fs = {"tmpfs", "shm", "/dev/shm", 2, TMPFS_MAGIC, false};
+static struct fs shm_fs = {
+    .type = "tmpfs",
+    .source = "shm",
+    .target = "/dev/shm",
+    .device = 2,
+    .magic = TMPFS_MAGIC,
+};
 
 static noreturn_fn void give_up(const char *what, long error)
 {

@@ -125,6 +125,28 @@ long tmpfs_unlink(struct inode *dir, const char *name)
     return 0;
 }
 
+void tmpfs_empty(struct inode *base)
+{
+    struct tmpfs_inode *top = tmpfs_of(base), *dir = top;
+
+    for (;;) {
+        struct rb_node *node = rb_first(&dir->dir.names);
+        struct dentry *dentry = rb_entry_or_null(node, struct dentry, by_name);
+
+        if (!dentry && dir == top)
+            return;
+        if (!dentry) { /* empty now: it goes itself */
+            dentry = list_first_entry(&dir->dentries, struct dentry, inode_link);
+            dir = dentry->dir;
+            remove_dentry(dentry);
+        } else if (inode_is_dir(&dentry->inode->inode)) {
+            dir = dentry->inode;
+        } else {
+            remove_dentry(dentry);
+        }
+    }
+}
+
 /* Is `dir` the directory `above`, or below it? */
 static bool is_below(struct tmpfs_inode *dir, struct tmpfs_inode *above)
 {

@@ -200,6 +200,26 @@ long call_openat(struct thread *thread, const u64 *args)
     return open_at(thread, (int)args[0], args[1], (u32)args[2], (u32)args[3]);
 }
 
+struct open_how {
+    u64 flags, mode, resolve;
+};
+
+/* Without the ways to resolve a path that openat does not have. */
+long call_openat2(struct thread *thread, const u64 *args)
+{
+    struct open_how how;
+
+    if (args[3] < sizeof how)
+        return -EINVAL;
+    if (args[3] > sizeof how)
+        return -E2BIG;
+    if (user_get(thread, &how, args[2], sizeof how))
+        return -EFAULT;
+    if (how.flags > UINT32_MAX || how.mode & ~07777ull || how.resolve)
+        return -EINVAL;
+    return open_at(thread, (int)args[0], args[1], (u32)how.flags, (u32)how.mode);
+}
+
 long call_creat(struct thread *thread, const u64 *args)
 {
     return open_at(thread, AT_FDCWD, args[0], O_CREAT | O_WRONLY | O_TRUNC, (u32)args[1]);

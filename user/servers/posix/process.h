@@ -88,6 +88,8 @@ struct process {
     struct wait_queue vfork_wait;
 
     struct interval_timer itimers[ITIMERS];
+    struct list ptimers; /* struct ptimer.link */
+    u32 next_ptimer;
     struct usage usage;          /* its own, filled in when it ends */
     struct usage children_usage;
     u64 start_time;              /* CLOCK_MONOTONIC, ns */
@@ -183,8 +185,9 @@ void process_notify_parent(struct process *process, int code);
 /* May `thread` act on the process as kill(2) and others ask? */
 bool process_may_control(const struct thread *thread, const struct process *target);
 
-/* The end of a process's interval timers (itimer.c). */
+/* The end of a process's interval timers (itimer.c) and POSIX timers (ptimer.c). */
 void itimers_stop(struct process *process);
+void ptimers_delete(struct process *process);
 
 /* CPU times of a living process so far, or of a zombie when it ended. */
 void process_get_usage(struct process *process, struct usage *usage);

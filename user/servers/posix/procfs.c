@@ -13,7 +13,13 @@
 #define FILE_MODE(mode) (S_IFREG | (mode))
 #define LINK_MODE (S_IFLNK | 0777)
 
-static struct fs proc_fs = {"proc", "proc", "/proc", PROC_DEVICE, 0x9fa0, false};
+static struct fs proc_fs = {
+    .type = "proc",
+    .source = "proc",
+    .target = "/proc",
+    .device = PROC_DEVICE,
+    .magic = 0x9fa0,
+};
 
 /* ---- Whom a node stands for ---- */
 

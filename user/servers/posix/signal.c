@@ -94,6 +94,21 @@ void signal_pending_flush(struct pending *pending)
     pending_remove(pending, ~0ull);
 }
 
+struct wait_queue signal_arrived = {.waiters = LIST_INIT(signal_arrived.waiters)};
+
+siginfo_t *signal_find_timer(struct pending *pending, int number, int timer)
+{
+    struct queued_signal *entry;
+
+    list_for_each_entry(entry, &pending->queue, link) {
+        const siginfo_t *info = &entry->info;
+
+        if (info->si_signo == number && info->si_code == SI_TIMER && info->si_timerid == timer)
+            return &entry->info;
+    }
+    return NULL;
+}
+
 /* An ordinary signal is pending once; each real-time signal sent is kept. */
 static void pending_add(struct pending *pending, int number, const siginfo_t *info)
 {
@@ -102,6 +117,7 @@ static void pending_add(struct pending *pending, int number, const siginfo_t *in
     if (number < FIRST_REALTIME && pending->set & SIGNAL_BIT(number))
         return;
     pending->set |= SIGNAL_BIT(number);
+    wait_wake(&signal_arrived);
     entry = malloc(sizeof *entry);
     if (!entry)
         return; /* delivered without information */

@@ -14,6 +14,7 @@
 #include <signal.h>
 
 struct process;
+struct wait_queue;
 struct thread;
 
 #define SIGNALS 64
@@ -89,6 +90,12 @@ void signal_reset_for_exec(struct thread *thread);
 
 /* Takes the first pending signal in `set`; 0 if there is none. For sigtimedwait. */
 int signal_take(struct thread *thread, u64 set, siginfo_t *info);
+
+/* The information of a timer's signal that is still pending, or NULL. */
+siginfo_t *signal_find_timer(struct pending *pending, int number, int timer);
+
+/* Woken for each signal that becomes pending anywhere: for signalfd. */
+extern struct wait_queue signal_arrived;
 
 /* Job control. */
 void signal_stop(struct process *process, int number);

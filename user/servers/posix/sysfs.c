@@ -18,7 +18,13 @@
 #define TUNABLE_NAME 64
 #define PAGE_KB 4
 
-static struct fs sys_fs = {"sysfs", "sysfs", "/sys", PROC_DEVICE + 1, 0x62656572, false};
+static struct fs sys_fs = {
+    .type = "sysfs",
+    .source = "sysfs",
+    .target = "/sys",
+    .device = PROC_DEVICE + 1,
+    .magic = 0x62656572,
+};
 
 /* ---- kernel/mm/ksm ---- */
 

@@ -120,26 +120,6 @@ static struct itimerspec value_of(const struct timerfd *own)
     };
 }
 
-static bool is_valid(const struct timespec *time)
-{
-    return time->tv_sec >= 0 && time->tv_nsec >= 0 && time->tv_nsec < (long)SECOND;
-}
-
-static u64 ns_of(const struct timespec *time)
-{
-    return MIN((u64)time->tv_sec, (u64)UINT32_MAX * 2) * SECOND + (u64)time->tv_nsec;
-}
-
-/* The time on CLOCK_MONOTONIC for a value that is not 0; one that has passed is now. */
-static u64 when_of(const struct timerfd *own, u64 value, bool absolute)
-{
-    u64 now = time_now(), shift = own->realtime ? time_real() - now : 0;
-
-    if (!absolute)
-        return now + value;
-    return MAX(value > shift ? value - shift : 0, now);
-}
-
 long call_timerfd_settime(struct thread *thread, const u64 *args)
 {
     struct itimerspec old, new;
@@ -153,13 +133,17 @@ long call_timerfd_settime(struct thread *thread, const u64 *args)
         return -EFAULT;
     if (!own)
         return error;
-    if (!is_valid(&new.it_value) || !is_valid(&new.it_interval))
+    if (!timespec_is_valid(&new.it_value) || !timespec_is_valid(&new.it_interval))
         return -EINVAL;
     old = value_of(own);
-    value = ns_of(&new.it_value);
-    own->interval = value ? ns_of(&new.it_interval) : 0;
+    value = timespec_ns(&new.it_value);
+    own->interval = value ? timespec_ns(&new.it_interval) : 0;
     own->expirations = 0;
-    arm(own, value ? when_of(own, value, args[1] & TFD_TIMER_ABSTIME) : 0);
+    if (value && args[1] & TFD_TIMER_ABSTIME)
+        value = time_from_absolute(value, own->realtime);
+    else if (value)
+        value += time_now();
+    arm(own, value);
     return args[3] ? user_put(thread, args[3], &old, sizeof old) : 0;
 }
 

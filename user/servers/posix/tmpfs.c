@@ -22,7 +22,13 @@
 #define INODE_COST 1024 /* with its name and what the kernel has for it */
 #define SEALS_OF_WRITING (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)
 
-struct fs tmpfs_root_fs = {"tmpfs", "tmpfs", "/", 1, TMPFS_MAGIC, false};
+struct fs tmpfs_root_fs = {
+    .type = "tmpfs",
+    .source = "tmpfs",
+    .target = "/",
+    .device = 1,
+    .magic = TMPFS_MAGIC,
+};
 
 static struct rb_root by_number = RB_ROOT_INIT, by_offset = RB_ROOT_INIT;
 

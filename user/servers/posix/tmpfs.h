@@ -116,6 +116,7 @@ long tmpfs_link(struct inode *dir, const char *name, struct inode *inode);
 long tmpfs_unlink(struct inode *dir, const char *name);
 long tmpfs_rename(struct inode *from, const char *name, struct inode *to, const char *new_name,
                   u32 flags);
+void tmpfs_empty(struct inode *dir); /* removes all names under a directory */
 long tmpfs_iterate(struct file *file, struct dir_sink *sink);
 
 /* Makes a directory and those above it, as far as they are missing. A reference, or NULL. */
