@@ -57,6 +57,7 @@ static const short left_out[] = {
     SYS_pivot_root,
     SYS_ioprio_set,
     SYS_migrate_pages,
+    SYS_prlimit64,
 };
 
 static bool is_left_out(long number)
