@@ -1,6 +1,6 @@
 /*
- * signalfd: pending signals, read as a file by the process they are for. Who waits is woken by every
- * signal that becomes pending anywhere, and looks whether it is his.
+ * signalfd: pending signals, read as a file by the process they are for. Who waits is woken by
+ * every signal that becomes pending anywhere, and looks whether it is his.
  */
 #define _GNU_SOURCE
 #include "user/servers/posix/anon.h"
