@@ -1,8 +1,8 @@
 /*
  * acpi.c: finds the ACPI tables and reads those with fixed layouts: MADT (processors and interrupt
- * controllers), FADT (power, timer), HPET, MCFG. NUMA is in acpi_numa.c. There is no interpreter:
- * the one thing taken from the DSDT's bytecode is the \_S5 package, whose encoding is simple enough
- * to be recognised.
+ * controllers), FADT (power, timer), HPET. NUMA is in acpi_numa.c. There is no interpreter: the one
+ * thing taken from the DSDT's bytecode is the \_S5 package, whose encoding is simple enough to be
+ * recognised.
  *
  * A table beyond 4 GiB can't be seen yet and is skipped; firmware puts none there.
  */
@@ -103,17 +103,6 @@ struct hpet_table {
     struct generic_address address;
 } packed_struct;
 
-struct mcfg {
-    struct acpi_header header;
-    u8 reserved[8];
-    struct {
-        u64 base;
-        u16 segment;
-        u8 first_bus, last_bus;
-        u32 reserved;
-    } packed_struct entry[];
-} packed_struct;
-
 struct acpi acpi;
 
 /* --- finding tables --- */
@@ -143,7 +132,8 @@ static const struct acpi_header *table_at(u64 address)
 /* The loader's copy of the root pointer, or the one in a BIOS's memory, or NULL. */
 static const struct rsdp *rsdp_find(void)
 {
-    const u64 ebda = (u64) * (const u16 *)pa_virt((pa_t){0x40e}) << 4;
+    const u16 *ebda_segment = pa_virt((pa_t){0x40e}); /* of the extended BIOS data area */
+    const u64 ebda = (u64)*ebda_segment << 4;
     const struct {
         u64 start, end;
     } places[] = {{ebda, ebda + 1024}, {0xe0000, 0x100000}};
@@ -162,14 +152,14 @@ static const struct rsdp *rsdp_find(void)
 
 /* --- MADT --- */
 
-static void add_cpu(u32 apic_id, u32 acpi_id, u32 flags)
+static void add_cpu(u32 apic_id, u32 flags)
 {
     if (!(flags & MADT_CPU_ENABLED) || acpi.cpu_count == ACPI_CPUS_MAX)
         return;
     for (u32 i = 0; i < acpi.cpu_count; i++)
         if (acpi.cpus[i].apic_id == apic_id)
             return; /* listed in both forms */
-    acpi.cpus[acpi.cpu_count++] = (struct acpi_cpu){.apic_id = apic_id, .acpi_id = acpi_id};
+    acpi.cpus[acpi.cpu_count++].apic_id = apic_id;
 }
 
 static void add_ioapic(const struct madt_ioapic *entry)
@@ -197,8 +187,8 @@ static void read_madt(const struct acpi_header *table)
         const struct madt_x2apic *x2apic = (const void *)entry;
 
         switch (entry->type) {
-        case MADT_LAPIC: add_cpu(lapic->apic_id, lapic->acpi_id, lapic->flags); break;
-        case MADT_X2APIC: add_cpu(x2apic->apic_id, x2apic->acpi_id, x2apic->flags); break;
+        case MADT_LAPIC: add_cpu(lapic->apic_id, lapic->flags); break;
+        case MADT_X2APIC: add_cpu(x2apic->apic_id, x2apic->flags); break;
         case MADT_IOAPIC: add_ioapic((const void *)entry); break;
         case MADT_OVERRIDE: add_override((const void *)entry); break;
         case MADT_LAPIC_ADDRESS:
@@ -210,16 +200,16 @@ static void read_madt(const struct acpi_header *table)
 
 /* --- FADT, DSDT --- */
 
-/* The newer form of a register when the table has it and it says something, else the older one, an
- * I/O port. */
+/* The newer form of a register where the table is long enough to have it and it says something;
+ * else the older one, an I/O port. */
 static struct acpi_register read_register(const struct fadt *fadt,
-                                          const struct generic_address *new, u32 old)
+                                          const struct generic_address *newer, u32 older)
 {
     const u8 *end = (const u8 *)fadt + fadt->header.length;
 
-    if (new && (const u8 *)(new + 1) <= end &&new->address &&new->space <= SPACE_IO)
-        return (struct acpi_register){new->space == SPACE_MEMORY, new->address};
-    return (struct acpi_register){false, old};
+    if ((const u8 *)(newer + 1) <= end && newer->address && newer->space <= SPACE_IO)
+        return (struct acpi_register){newer->space == SPACE_MEMORY, newer->address};
+    return (struct acpi_register){false, older};
 }
 
 /* An integer of a package: ZeroOp, OneOp or BytePrefix and the byte. */
@@ -281,25 +271,12 @@ static void read_hpet(const struct acpi_header *table)
         acpi.hpet.raw = hpet->address.address;
 }
 
-static void read_mcfg(const struct acpi_header *table)
-{
-    const struct mcfg *mcfg = (const void *)table;
-    usize count = (table->length - sizeof(*mcfg)) / sizeof(mcfg->entry[0]);
-
-    for (usize i = 0; i < count; i++)
-        if (mcfg->entry[i].segment == 0) {
-            acpi.ecam.base.raw = mcfg->entry[i].base;
-            acpi.ecam.first_bus = mcfg->entry[i].first_bus;
-            acpi.ecam.last_bus = mcfg->entry[i].last_bus;
-        }
-}
-
 static const struct {
     char signature[5];
     void (*read)(const struct acpi_header *table);
 } readers[] = {
-    {"SRAT", acpi_read_srat}, {"APIC", read_madt}, {"FACP", read_fadt},
-    {"HPET", read_hpet},      {"MCFG", read_mcfg}, {"SLIT", acpi_read_slit},
+    {"SRAT", acpi_read_srat}, /* names the nodes, which the SLIT then relates */
+    {"APIC", read_madt},      {"FACP", read_fadt}, {"HPET", read_hpet}, {"SLIT", acpi_read_slit},
 };
 
 /* Reads every table of one kind; `root` is the RSDT or, with 8-byte entries, the XSDT. */
@@ -326,7 +303,6 @@ void acpi_parse(void)
     if (rsdp)
         root = table_at(extended ? rsdp->xsdt : rsdp->rsdt);
     if (root) {
-        acpi.found = true;
         for (usize kind = 0; kind < ARRAY_LEN(readers); kind++)
             read_tables(root, extended ? 8 : 4, kind);
     } else {

@@ -6,16 +6,16 @@
 
 #include "arch/x86_64/arch.h"
 #include "kernel/base/cpu.h"
+#include "kernel/base/early.h"
 #include "lib/types.h"
 
 #define ACPI_IOAPICS_MAX 16
 #define ACPI_OVERRIDES_MAX 32
 #define ACPI_MEMORY_MAX 64
-#define ACPI_CPUS_MAX                                                                              \
-    256 /* processors of all kinds in the MADT; at most CPU_MAX of them are started */
+#define ACPI_CPUS_MAX 256 /* enabled processors in the MADT; at most CPU_MAX of them are started */
 
 struct acpi_cpu {
-    u32 apic_id, acpi_id, node;
+    u32 apic_id, node;
 };
 
 struct acpi_ioapic {
@@ -37,10 +37,9 @@ struct acpi_register {
 };
 
 struct acpi {
-    bool found; /* there are tables at all */
     pa_t lapic;
     u32 cpu_count;
-    struct acpi_cpu cpus[ACPI_CPUS_MAX]; /* enabled ones */
+    struct acpi_cpu cpus[ACPI_CPUS_MAX];
     u32 ioapic_count;
     struct acpi_ioapic ioapics[ACPI_IOAPICS_MAX];
     u32 override_count;
@@ -59,28 +58,27 @@ struct acpi {
     bool s5_found;
     u8 s5_type_a, s5_type_b; /* SLP_TYP values of the off state */
 
-    pa_t hpet;
-    struct { /* PCI configuration space in memory, segment 0 */
-        pa_t base;
-        u8 first_bus, last_bus;
-    } ecam;
+    pa_t hpet; /* 0 = none */
 };
 extern struct acpi acpi;
 
 /* Reads the tables, through the first page tables (which map the low 4 GiB). */
 void acpi_parse(void);
+
+/* --- acpi_numa.c --- */
+
 /* The node of an address; 0 where nothing is said. *end is lowered to where the answer may
  * change. */
 u32 acpi_node_of(u64 address, u64 *end);
-
-/* acpi_numa.c */
+/* The node of a processor by its local APIC's id; 0 where nothing is said. */
+u32 acpi_cpu_node(u32 apic_id);
 struct acpi_header;
 void acpi_read_srat(const struct acpi_header *table);
 void acpi_read_slit(const struct acpi_header *table);
 /* Fills in what no table has said. */
 void acpi_default_distances(void);
-/* The node of a processor by its local APIC's id; 0 where nothing is said. */
-u32 acpi_cpu_node(u32 apic_id);
+
+/* --- for both --- */
 
 /* Every table begins so. */
 struct acpi_header {

@@ -9,7 +9,6 @@
 #include "arch/x86_64/acpi.h"
 #include "kernel/base/log.h"
 
-#define NODES_MAX 16
 enum { DISTANCE_LOCAL = 10, DISTANCE_REMOTE = 20 };
 enum { SRAT_FIXED_BYTES = 48, SRAT_ENABLED = 1 };
 enum { SRAT_LAPIC = 0, SRAT_MEMORY = 1, SRAT_X2APIC = 2 };
@@ -45,7 +44,7 @@ struct slit {
 
 struct numa_distances numa_distances;
 
-static u32 domain_of_node[NODES_MAX];
+static u32 domain_of_node[NODE_MAX];
 static struct {
     u32 apic_id, domain;
 } cpu_domains[ACPI_CPUS_MAX];
@@ -67,7 +66,7 @@ static void add_memory(const struct srat_memory *memory)
 
     if (!(memory->flags & SRAT_ENABLED) || memory->length == 0)
         return;
-    if (node == NODES_MAX || acpi.memory_count == ACPI_MEMORY_MAX) {
+    if (node == NODE_MAX || acpi.memory_count == ACPI_MEMORY_MAX) {
         log_line("acpi: memory at %#lx counts to node 0: too many nodes or ranges", memory->base);
         return;
     }
@@ -148,8 +147,8 @@ u32 acpi_node_of(u64 address, u64 *end)
 
 void acpi_default_distances(void)
 {
-    for (u32 from = 0; from < NODES_MAX; from++)
-        for (u32 to = 0; to < NODES_MAX; to++)
+    for (u32 from = 0; from < NODE_MAX; from++)
+        for (u32 to = 0; to < NODE_MAX; to++)
             if (numa_distances.distance[from][to] == 0)
                 numa_distances.distance[from][to] = from == to ? DISTANCE_LOCAL : DISTANCE_REMOTE;
 }

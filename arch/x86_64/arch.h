@@ -150,7 +150,7 @@ void io_out16(u16 port, u16 value);
 void io_out32(u16 port, u32 value);
 
 struct numa_distances {
-    u8 distance[16][16]; /* SLIT; 10 = local, 20 where the firmware says nothing */
+    u8 distance[NODE_MAX][NODE_MAX]; /* SLIT; 10 = local, 20 where the firmware says nothing */
 };
 extern struct numa_distances numa_distances;
 

@@ -9,6 +9,7 @@
 #include "arch/x86_64/fw_cfg.h"
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/kmap.h"
+#include "kernel/base/early.h"
 #include "kernel/base/log.h"
 #include "lib/string.h"
 

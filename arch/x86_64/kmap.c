@@ -13,6 +13,7 @@
 #include "arch/x86_64/kmap.h"
 #include "arch/x86_64/pagetable.h"
 #include "arch/x86_64/regs.h"
+#include "kernel/base/early.h"
 #include "kernel/base/log.h"
 
 #define LEAF_SHIFT 12

@@ -14,6 +14,7 @@
 #include "arch/x86_64/kmap.h"
 #include "arch/x86_64/multiboot.h"
 #include "arch/x86_64/pagetable.h"
+#include "kernel/base/early.h"
 #include "kernel/base/log.h"
 
 #define FIRST_TABLES_END (1ul << 32) /* boot.asm maps so much */

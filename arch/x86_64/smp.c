@@ -54,7 +54,6 @@ static struct cpu *cpu_make(const struct acpi_cpu *from, u32 id)
     block->cpu.arch = &block->arch;
     block->cpu.id = id;
     block->cpu.apic_id = from->apic_id;
-    block->cpu.acpi_id = from->acpi_id;
     block->cpu.node = from->node;
     block->cpu.kernel_stack = (u64)stack;
     segments_make_ist(&block->cpu);

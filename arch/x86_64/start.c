@@ -27,17 +27,6 @@ static u32 boot_apic_id(void)
     return wide.ebx ? wide.edx : cpuid(1, 0).ebx >> 24;
 }
 
-/* The boot CPU's place in the tables. */
-static void boot_cpu_identify(void)
-{
-    boot_cpu.apic_id = boot_apic_id();
-    boot_cpu.node = acpi_cpu_node(boot_cpu.apic_id);
-    for (u32 i = 0; i < acpi.cpu_count; i++)
-        if (acpi.cpus[i].apic_id == boot_cpu.apic_id)
-            boot_cpu.acpi_id = acpi.cpus[i].acpi_id;
-    atomic_store(&boot_cpu.online, true);
-}
-
 /* On a stack with a guard page from here on. */
 static _Noreturn void start_on_stack(void)
 {
@@ -73,7 +62,9 @@ _Noreturn void arch_start(u64 information)
     cpu_detect();
     cpu_setup();
     acpi_parse();
-    boot_cpu_identify();
+    boot_cpu.apic_id = boot_apic_id();
+    boot_cpu.node = acpi_cpu_node(boot_cpu.apic_id);
+    atomic_store(&boot_cpu.online, true);
     memory_map();
     console_init();
     memory_init();

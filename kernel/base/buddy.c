@@ -1,6 +1,6 @@
 /*
- * buddy.c: splitting and uniting blocks of free frames. Pure: it touches only the frames it is
- * given, so the host's unit tests run it on an ordinary array.
+ * buddy.c: splitting and uniting blocks of free frames. It touches only the frames it is given, so
+ * the host's unit tests run it on an ordinary array.
  */
 #include "kernel/base/buddy.h"
 
@@ -13,7 +13,7 @@ static void block_set(struct frame *frame, u32 order, bool listed)
 {
     u32 flags = atomic_load_explicit(&frame->flags, memory_order_relaxed);
 
-    flags &= ~(FRAME_ON_LIST | 0xfu << FRAME_ORDER_SHIFT);
+    flags &= ~(FRAME_ON_LIST | FRAME_ORDER_MASK);
     flags |= order << FRAME_ORDER_SHIFT | (listed ? FRAME_ON_LIST : 0);
     atomic_store_explicit(&frame->flags, flags, memory_order_relaxed);
 }
@@ -68,8 +68,7 @@ static bool block_is_free(const struct buddy *buddy, u32 pfn, u32 order)
     u32 flags = atomic_load_explicit(&buddy->table[pfn].flags, memory_order_relaxed);
     u32 want = FRAME_KIND_FREE | FRAME_ON_LIST | order << FRAME_ORDER_SHIFT |
                buddy->node << FRAME_NODE_SHIFT;
-    u32 mask =
-        FRAME_KIND_MASK | FRAME_ON_LIST | 0xfu << FRAME_ORDER_SHIFT | 0xfu << FRAME_NODE_SHIFT;
+    u32 mask = FRAME_KIND_MASK | FRAME_ON_LIST | FRAME_ORDER_MASK | FRAME_NODE_MASK;
 
     return (flags & mask) == want;
 }

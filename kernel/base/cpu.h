@@ -17,17 +17,15 @@ typedef u64 cpumask_t; /* bit n = CPU n */
 struct thread;
 struct mm;
 
-/* One mm as seen by a CPU's TLB: kernel/mm/tlb.c. */
+/* What this CPU's TLB may hold: kernel/mm/tlb.c. Initiators of a flush read mm and lazy. */
 struct cpu_tlb {
-    struct mm *_Atomic
-        mm; /* the space in CR3; NULL = the kernel's own. Written here, read by initiators */
-    _Atomic bool
-        lazy; /* mm is loaded but no thread of it runs: skip the IPI, compare generations later */
-    u64 generation; /* of mm, up to which this CPU has flushed */
+    struct mm *_Atomic mm; /* the space in CR3; NULL = the kernel's own */
+    _Atomic bool lazy;     /* no thread of mm runs: no IPI, generations are compared later */
+    u64 generation;        /* of mm, up to which this CPU has flushed */
 };
 
 #define CPU_FRAME_CACHE 64
-struct cpu_frame_cache {
+struct cpu_frame_cache { /* of order 0 and this CPU's node: frame_alloc.c */
     u32 count;
     u32 frame[CPU_FRAME_CACHE];
 };
@@ -43,18 +41,19 @@ struct held_lock { /* lock.c: for the check of the lock order */
 #endif
 
 struct cpu {
+    /* at offsets that assembly knows */
     struct cpu *self;       /* 0: for `mov rax, gs:0` */
     u64 kernel_stack;       /* 8: top of the current thread's kernel stack */
     u64 user_rsp;           /* 16: scratch for the system call entry */
     struct thread *current; /* 24 */
-    _Atomic u32
-        resched; /* 32: leave user mode / end of interrupt: call the scheduler. Others set it too */
-    u32 id;      /* 36 */
-    u32 apic_id, acpi_id, node;
+    _Atomic u32 resched;    /* 32: schedule before user mode; set by other CPUs too */
+
+    u32 id;
+    u32 apic_id, node;
     _Atomic bool online;
 
     struct cpu_tlb tlb;
-    struct cpu_frame_cache frames; /* order-0 frames of this CPU's node */
+    struct cpu_frame_cache frames;
     struct thread *idle;
     void *arch; /* GDT, TSS, IST stacks: arch/x86_64 */
 

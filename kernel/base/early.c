@@ -1,15 +1,12 @@
 /*
- * early.c: memory before there is an allocator: a list of free ranges, cut from the front.
- *
- * Used by one CPU while the kernel starts. What is still free when frame_init runs goes to the
- * buddy allocator; what was taken stays the kernel's for ever.
+ * early.c: a list of free ranges, cut from the front. Used by one CPU, while the kernel starts.
  */
 #include "kernel/base/early.h"
 #include "kernel/base/log.h"
 #include "lib/string.h"
 
-#define LOW_MEMORY_END                                                                             \
-    0x100000 /* below 1 MiB: firmware habits and the AP trampoline, not for tables */
+/* What is below belongs to firmware habits and the other CPUs' trampoline, not to tables. */
+#define LOW_MEMORY_END 0x100000ul
 
 struct early_memory early_memory;
 
@@ -54,7 +51,7 @@ void early_reserve(u64 start, u64 end)
 /* Takes an aligned piece out of one range; what alignment leaves in front stays free. */
 static bool range_carve(struct memory_range *range, u64 bytes, u64 align, u64 *start)
 {
-    u64 floor = MAX(range->start, (u64)LOW_MEMORY_END);
+    u64 floor = MAX(range->start, LOW_MEMORY_END);
     u64 at = ALIGN_UP(floor, align);
 
     if (at >= range->end || range->end - at < bytes)

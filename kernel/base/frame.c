@@ -1,10 +1,9 @@
 /*
  * frame.c: references, freezing and the lock bit of a frame.
  *
- * A count that may fall to zero is dropped by frame_put; the one that takes it there owns the frame
- * alone and gives it back. Freezing takes the count from an expected value to zero by
- * compare-and-swap without giving the frame back: while it is zero frame_get_unless_zero fails, so
- * nobody can come to see the frame, and its identity may change.
+ * Who takes the count to zero by frame_put owns the frame alone, and gives it back. Freezing takes
+ * it there from an expected value by compare-and-swap, without giving the frame back: meanwhile
+ * frame_get_unless_zero fails, so nobody can come to see the frame, and its identity may change.
  */
 #include "kernel/base/frame.h"
 #include "kernel/base/log.h"
@@ -13,7 +12,6 @@ u64 frame_table_end;
 u32 node_count;
 struct frame *zero_frame;
 void (*frame_release_hook)(struct frame *frame);
-void (*frame_low_hook)(u32 node);
 
 void frame_set_kind(struct frame *frame, enum frame_kind kind)
 {
@@ -60,28 +58,18 @@ void frame_put(struct frame *frame)
     frame_free(frame, 0);
 }
 
-bool frame_trylock(struct frame *frame)
-{
-    return !(atomic_fetch_or_explicit(&frame->flags, FRAME_LOCKED, memory_order_acquire) &
-             FRAME_LOCKED);
-}
-
-static u32 frame_lock_rank(const struct frame *frame)
-{
-    return frame_kind(frame) == FRAME_KIND_PAGETABLE ? LOCK_PAGETABLE : LOCK_FRAME;
-}
-
 void frame_lock(struct frame *frame)
 {
-    while (unlikely(!frame_trylock(frame)))
+    while (unlikely(atomic_fetch_or_explicit(&frame->flags, FRAME_LOCKED, memory_order_acquire) &
+                    FRAME_LOCKED))
         while (atomic_load_explicit(&frame->flags, memory_order_relaxed) & FRAME_LOCKED)
             spin_wait();
-    lock_check_acquire(frame, frame_lock_rank(frame), "frame", true);
+    lock_check_acquire(frame, LOCK_PAGETABLE, "page table", true);
 }
 
 void frame_unlock(struct frame *frame)
 {
-    lock_check_release(frame, frame_lock_rank(frame));
+    lock_check_release(frame, LOCK_PAGETABLE);
     debug_assert(atomic_load_explicit(&frame->flags, memory_order_relaxed) & FRAME_LOCKED);
     atomic_fetch_and_explicit(&frame->flags, ~FRAME_LOCKED, memory_order_release);
 }

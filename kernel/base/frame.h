@@ -1,17 +1,16 @@
 /*
  * frame.h: physical memory, one `struct frame` for each 4 KiB.
  *
- *   pfn_t                physical page frame number
- *   frame_table[pfn]     its struct frame; virtually one array, each node's part allocated on that
- *   node
- *   frame_page(f)        the content, through the direct map
+ *   pfn_t                number of a physical page
+ *   frame_table[pfn]     its struct frame: one array by address, each node's part on that node
+ *   frame_page(frame)    the content, through the direct map
  *
- * The count rule (DESIGN 3): references = mappings + 1 if in the swap cache + pins + transient
- * holders. `refs` at 0 means free, or frozen by whoever took it from 1 to 0 by compare-and-swap
- * (frame_freeze). A reference may be taken from nothing only by frame_get_unless_zero.
+ * The count rule: references = mappings + 1 if an object has the frame + pins + transient holders.
+ * `refs` at 0 means free, or frozen by whoever took it there by compare-and-swap (frame_freeze). A
+ * reference may be taken from nothing only by frame_get_unless_zero.
  *
- * Identity (owner, index, kind) changes only under the frame lock or while the frame is frozen or
- * unpublished.
+ * Identity (kind, owner, index) changes only while nobody else can reach the frame: it is fresh, it
+ * is frozen, or its last reference is going.
  */
 #pragma once
 
@@ -27,9 +26,11 @@
 typedef struct {
     u64 raw;
 } pfn_t;
+
 typedef struct {
     u64 raw;
-} pa_t;           /* physical address */
+} pa_t; /* physical address */
+
 typedef u64 va_t; /* user virtual address; kernel addresses are pointers */
 
 static inline pa_t pfn_pa(pfn_t pfn)
@@ -59,33 +60,32 @@ static inline pa_t virt_pa(const void *virt)
     return (pa_t){(u64)virt - DIRECT_MAP_BASE};
 }
 
-enum frame_kind {                       /* what a frame is used for; the meaning of `owner` */
-                  FRAME_KIND_ABSENT,    /* no memory there */
-                  FRAME_KIND_RESERVED,  /* firmware, kernel image */
-                  FRAME_KIND_FREE,      /* in the buddy allocator or a CPU's cache */
-                  FRAME_KIND_KERNEL,    /* owner unused */
-                  FRAME_KIND_PAGETABLE, /* owner: struct mm */
-                  FRAME_KIND_SLAB,      /* owner: struct slab_cache */
-                  FRAME_KIND_ANON,      /* owner: struct lineage; index: page index */
-                  FRAME_KIND_OBJECT,    /* owner: struct object; index: page in the object */
-                  FRAME_KIND_ZERO,      /* the shared zero page: mapped without counting */
-                  FRAME_KIND_MERGED,    /* owner: struct ksm_node (a stable node) */
+/* What a frame is used for, and what its owner and index mean. */
+enum frame_kind {
+    FRAME_KIND_ABSENT,    /* no memory there */
+    FRAME_KIND_RESERVED,  /* firmware, kernel image */
+    FRAME_KIND_FREE,      /* in the buddy allocator or a CPU's cache */
+    FRAME_KIND_KERNEL,    /* whatever the kernel has allocated it for */
+    FRAME_KIND_PAGETABLE, /* a user table's owner: struct pagetable */
+    FRAME_KIND_SLAB,      /* owner: struct slab_cache */
+    FRAME_KIND_ANON,      /* owner: struct lineage; index: page index */
+    FRAME_KIND_OBJECT,    /* owner: struct object; index: page in the object */
+    FRAME_KIND_ZERO,      /* the shared zero page: mapped without counting */
+    FRAME_KIND_MERGED,    /* owner: struct ksm_node */
 };
 
-/* Bits of flags. Kind in the low 4. */
+/* frame->flags: the kind in the low 4 bits, then these. */
 #define FRAME_KIND_MASK 0xfu
-#define FRAME_LOCK_BIT 4
-#define FRAME_LOCKED (1u << FRAME_LOCK_BIT)
-#define FRAME_DIRTY (1u << 5)      /* content newer than any copy on swap */
-#define FRAME_REFERENCED (1u << 6) /* clock's second chance */
-#define FRAME_ACTIVE (1u << 7)
-#define FRAME_ON_LIST (1u << 8) /* next/prev in use by a reclaim list */
+#define FRAME_LOCKED (1u << 4)
+#define FRAME_DIRTY (1u << 5)     /* the scanner has seen the hardware's dirty bit, and cleared it */
+#define FRAME_ON_LIST (1u << 8)   /* first of a free block, in the buddy's list of its order */
 #define FRAME_SWAPCACHE (1u << 9)
-#define FRAME_WRITEBACK (1u << 10)
-#define FRAME_MLOCKED (1u << 11)
-#define FRAME_POISONED (1u << 12)
-#define FRAME_ORDER_SHIFT 24 /* buddy order of a free block's first frame, or of an allocation's */
-#define FRAME_NODE_SHIFT 28  /* NUMA node, 0..15 */
+#define FRAME_ORDER_SHIFT 24      /* order of that block */
+#define FRAME_ORDER_MASK (0xfu << FRAME_ORDER_SHIFT)
+#define FRAME_NODE_SHIFT 28       /* NUMA node */
+#define FRAME_NODE_MASK (0xfu << FRAME_NODE_SHIFT)
+
+#define NODE_MAX 16 /* NUMA nodes */
 
 struct frame {
     _Atomic u32 refs;
@@ -94,9 +94,8 @@ struct frame {
     u32 pins; /* atomic; how many of refs are pins for I/O */
     void *owner;
     u64 index;
-    u32 next, prev; /* frame numbers, 0 = none; buddy, caches, reclaim lists */
-    u32 swap_slot;
-    u32 audit; /* what the auditor has counted: kernel/mm/audit.c */
+    u32 next, prev; /* frame numbers, 0 = none: in a buddy's list, or a slab cache's */
+    u32 audit;      /* what the auditor has counted: kernel/mm/audit.c */
 };
 static_assert(sizeof(struct frame) <= 48, "struct frame grew");
 
@@ -133,79 +132,58 @@ static inline u32 frame_node(const struct frame *frame)
 }
 void frame_set_kind(struct frame *frame, enum frame_kind kind);
 
-/* --- allocation (kernel/base/frame_alloc.c) --- */
+/* --- allocation (frame_alloc.c) --- */
 
-enum {                 /* flags for frame_alloc */
-       ALLOC_ZERO = 1, /* content zeroed */
-       ALLOC_RESERVE =
-           /* may use the reserve below the minimum watermark: kernel and servers that free
-            * memory */
-           2,
-       ALLOC_NODE_ONLY = 4, /* no fallback to other nodes */
+/* Flags for frame_alloc. */
+enum {
+    ALLOC_ZERO = 1,      /* content zeroed */
+    ALLOC_RESERVE = 2,   /* below the minimum watermark too: for those who free memory by it */
+    ALLOC_NODE_ONLY = 4, /* no fallback to other nodes */
 };
 #define NODE_ANY (~0u)
 
-/* Allocates 2^order contiguous frames (order <= 10) on `node`, or the nearest with room; NODE_ANY =
- * this CPU's. refs of the first is 1, kind FRAME_KIND_KERNEL, maps 0. Returns NULL when there is
- * none. Never sleeps. */
+/* 2^order contiguous frames (order <= 10) of `node` (NODE_ANY: this CPU's), or of the nearest with
+ * room. The first has refs 1, all are of kind KERNEL with maps 0. NULL = no memory. Never sleeps. */
 struct frame *frame_alloc(u32 order, u32 flags, u32 node);
 /* Gives a block back whose refs have fallen to 0; `order` as allocated. */
 void frame_free(struct frame *frame, u32 order);
-/* Many order-0 frames at once (all refs already 0), fewer lock round trips. */
+/* Many frames of order 0, all with refs at 0. */
 void frame_free_many(struct frame **frames, usize count);
+
+/* --- references (frame.c) --- */
 
 static inline void frame_get(struct frame *frame)
 {
     atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
 }
 bool frame_get_unless_zero(struct frame *frame);
-/* Drops a reference of an order-0 frame; the last one frees it (through frame_release_hook for its
- * kind). */
+/* Drops a reference to a frame of order 0; the last one frees it, after frame_release_hook. */
 void frame_put(struct frame *frame);
-/* Atomically takes refs from `expected` to 0; while frozen nobody can get a reference. */
+/* Takes refs from `expected` to 0: nobody can get a reference until frame_unfreeze. False: it is
+ * another number. */
 bool frame_freeze(struct frame *frame, u32 expected);
 void frame_unfreeze(struct frame *frame, u32 refs);
 
-/* Called by frame_put on the last reference, before the frame goes back: lets floor 5 drop the
- * owner. */
+/* Called by frame_put when the last reference goes: floor 5 drops what the owner holds. */
 extern void (*frame_release_hook)(struct frame *frame);
-/* Called when free memory falls below the low watermark; must not allocate or sleep. */
-extern void (*frame_low_hook)(u32 node);
 
-/* Bit spinlock in flags: identity of an anonymous or merged frame, or the PTEs of a page-table
- * frame. */
+/* A spinlock, in flags. Of a page-table frame it guards the entries. */
 void frame_lock(struct frame *frame);
-bool frame_trylock(struct frame *frame);
 void frame_unlock(struct frame *frame);
 
 extern struct frame *zero_frame; /* the shared zero page */
 
-struct node_stats {
-    u64 total, free;
-    u64 watermark_min, watermark_low, watermark_high;
-};
+/* --- figures --- */
+
 extern u32 node_count;
-void frame_node_stats(u32 node, struct node_stats *stats);
-u64 frames_free(
-    void); /* pages, all nodes, per-CPU caches included; approximate while others allocate */
+/* Free pages of all nodes, CPUs' caches included; approximate while others allocate. */
+u64 frames_free(void);
 u64 frames_total(void); /* pages of usable memory */
 
-/* --- start-up: called by arch with the memory map, once, before anything else allocates --- */
+/* --- start-up --- */
 
-struct memory_range {
-    u64 start, end; /* physical addresses, page aligned */
-    u32 node;
-};
-/* Early page-at-a-time allocation from the memory map, before frame_init; zeroed, never freed.
- * Panics when exhausted. */
-pa_t early_alloc_page(u32 node);
-pa_t early_alloc(u64 bytes, u64 align, u32 node);
-/* Tells about usable ranges; reserved pieces (kernel image, modules, tables) are taken out with
- * early_reserve. */
-void early_add_range(struct memory_range range);
-void early_reserve(u64 start, u64 end);
-/* Builds frame_table (mapped by arch through the function given) and hands everything left over to
- * the buddy. */
+/* Builds frame_table, its pages mapped by the function given, from what early.h knows of memory,
+ * and hands everything that is still free to the allocator. */
 void frame_init(void (*map_page)(u64 virt, pa_t pa));
 /* Once all CPUs run: where many share little memory, each keeps fewer frames in its cache. */
 void frame_cache_size(void);

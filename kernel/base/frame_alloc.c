@@ -5,10 +5,10 @@
  *   frame_alloc(0) ── this CPU's cache ── empty: CACHE_BATCH frames at once from the node's zone
  *   frame_alloc(n) ── the node's zone, then the others by distance
  *
- * A zone's lock guards its buddy. A CPU's cache is touched only by that CPU, outside interrupts,
- * and kernel code is not preempted, so it needs none; hence nothing here may be called from an
- * interrupt handler. Debug builds fill free frames with a pattern and check it when they are handed
- * out: a write after free is found at the next use of the frame.
+ * A zone's lock guards its buddy; the rest of a zone is set at start-up. A CPU's cache is touched
+ * only by that CPU, outside interrupts, and kernel code is not preempted, so it needs no lock; hence
+ * nothing here may be called from an interrupt handler. Debug builds fill free frames with a pattern
+ * and check it when they are handed out: a write after free is found at the next use of the frame.
  */
 #include "arch/x86_64/arch.h"
 #include "kernel/base/buddy.h"
@@ -18,8 +18,8 @@
 #include "lib/page.h"
 #include "lib/string.h"
 
-#define NODE_MAX 16
 #define CACHE_BATCH 32
+#define RESERVE_SHARE 256      /* one frame in so many is kept for ALLOC_RESERVE */
 #define CHUNK_FRAMES 1024ul    /* largest buddy block; the frame table exists for whole chunks */
 #define CHUNKS_MAX (1ul << 18) /* 1 TiB of physical addresses */
 #define FREE_PATTERN 0xfee1deadfee1deadul
@@ -28,7 +28,7 @@ struct zone {
     struct spinlock lock;
     struct buddy buddy;
     u64 total;
-    u64 watermark_min, watermark_low, watermark_high;
+    u64 watermark_min;      /* free frames that only ALLOC_RESERVE may take */
     u32 fallback[NODE_MAX]; /* all nodes, nearest first */
 };
 
@@ -83,8 +83,7 @@ static struct frame *frame_hand_out(u32 pfn, u32 order, u32 flags)
 
     for (u32 i = 0; i < 1u << order; i++) {
         struct frame *f = frame + i;
-        u32 node_bits =
-            atomic_load_explicit(&f->flags, memory_order_relaxed) & 0xfu << FRAME_NODE_SHIFT;
+        u32 node_bits = atomic_load_explicit(&f->flags, memory_order_relaxed) & FRAME_NODE_MASK;
 
         debug_assert(frame_kind(f) == FRAME_KIND_FREE);
         poison_check(f);
@@ -111,7 +110,7 @@ static void frame_take_back(struct frame *frame, u32 order)
         debug_assert(atomic_load_explicit(&f->maps, memory_order_relaxed) == 0);
         debug_assert(!(old & FRAME_LOCKED));
         atomic_store_explicit(&f->refs, 0, memory_order_relaxed);
-        atomic_store_explicit(&f->flags, (old & 0xfu << FRAME_NODE_SHIFT) | FRAME_KIND_FREE,
+        atomic_store_explicit(&f->flags, (old & FRAME_NODE_MASK) | FRAME_KIND_FREE,
                               memory_order_relaxed);
         poison_fill(f);
     }
@@ -132,10 +131,7 @@ static u32 zone_alloc(struct zone *zone, u32 order, u32 flags)
     spin_lock(&zone->lock);
     if (zone_allows(zone, order, flags))
         pfn = buddy_alloc(&zone->buddy, order);
-    u64 left = zone->buddy.free;
     spin_unlock(&zone->lock);
-    if (left < zone->watermark_low && frame_low_hook)
-        frame_low_hook(zone->buddy.node);
     return pfn;
 }
 
@@ -163,10 +159,7 @@ static bool cache_refill(struct cpu *cpu)
     spin_lock(&zone->lock);
     while (cpu->frames.count < want && zone_allows(zone, 0, 0))
         cpu->frames.frame[cpu->frames.count++] = buddy_alloc(&zone->buddy, 0);
-    u64 left = zone->buddy.free;
     spin_unlock(&zone->lock);
-    if (left < zone->watermark_low && frame_low_hook)
-        frame_low_hook(cpu->node);
     return cpu->frames.count != 0;
 }
 
@@ -235,19 +228,6 @@ void frame_free_many(struct frame **frames, usize count)
 }
 
 /* --- figures --- */
-
-void frame_node_stats(u32 node, struct node_stats *stats)
-{
-    struct zone *zone = &zones[node];
-
-    spin_lock(&zone->lock);
-    *stats = (struct node_stats){.total = zone->total,
-                                 .free = zone->buddy.free,
-                                 .watermark_min = zone->watermark_min,
-                                 .watermark_low = zone->watermark_low,
-                                 .watermark_high = zone->watermark_high};
-    spin_unlock(&zone->lock);
-}
 
 u64 frames_free(void)
 {
@@ -331,13 +311,6 @@ static void zone_set_fallback(u32 node)
     }
 }
 
-static void zone_set_watermarks(struct zone *zone)
-{
-    zone->watermark_min = zone->total / 256;
-    zone->watermark_low = zone->watermark_min * 5 / 4;
-    zone->watermark_high = zone->watermark_min * 3 / 2;
-}
-
 void frame_cache_size(void)
 {
     u64 share = frames_total() / (64 * cpu_count);
@@ -373,7 +346,7 @@ void frame_init(void (*map_page)(u64 virt, pa_t pa))
         range_release(&early_memory.free[i]);
     }
     for (u32 node = 0; node < node_count; node++)
-        zone_set_watermarks(&zones[node]);
+        zones[node].watermark_min = zones[node].total / RESERVE_SHARE;
 
     zero_frame = frame_alloc(0, ALLOC_ZERO, NODE_ANY);
     frame_set_kind(zero_frame, FRAME_KIND_ZERO);

@@ -1,35 +1,33 @@
 /*
  * lock.h: spinlocks, and the one lock order of the kernel.
  *
- * A thread takes locks downwards in this tree only; the number is the rank that debug builds check
- * (a lock may be taken while holding another only if its rank is higher; equal ranks need
- * spin_lock_nested's argument why).
+ * A thread takes locks downwards in this list only. The number is the rank that debug builds check:
+ * a lock may be taken while holding another only if its rank is higher (equal ranks need
+ * spin_lock_nested and a reason).
  *
- *    90 ksm_scan_mutex             sleeping; a stretch of scanning, a change of ksm.run
- *   100 mm->lock                  sleeping, reader-writer; fork: parent then the new child, which
- *   nobody else knows
- *    150 object->lock             sleeping mutex; fault on an object, resize, map
- *     200 handle table            handle lookup and install
- *     220 lineage->lock           spin; rmap walk: mm->lock of the mappers only by read_trylock
- *     under it
- *       250 page-table frame lock spin, bit in struct frame: PTEs of one leaf table; COW fork:
- *       parent's then child's
- *        260 frame lock           spin, bit in struct frame: identity (owner, index) of one frame
- *         270 ksm                 spin; merge index, stable nodes, item lists
- *         300 port->lock          IPC queues
- *          310 futex bucket       two of them in the order of their addresses
- *           315 task->lock        the list of its threads
- *           320 thread->lock      parking, and being let go
- *            330 wait queue       interrupts off; also the queue of a sleeping lock
- *            400 run queue        interrupts off
- *             410 timer queue     interrupts off
- *              500 slab cache
- *               510 buddy zone
- *                590 arch         interrupts off; I/O APIC, interrupt lines, stack slots
- *                600 log          interrupts off; taken last, anywhere
+ *     80 audit                  sleeping; one recount of all frames at a time
+ *      90 ksm_scan_mutex        sleeping; a stretch of scanning, a change of ksm.run
+ *       100 mm->lock            sleeping, reader-writer; fork: the parent's, then the new child's
+ *        150 object->lock       sleeping; a fault on an object, resize, map
+ *         200 handle table      handle lookup and install
+ *         220 lineage           a walk takes the mappers' mm->lock under it, by trylock; lists of
+ *                               all spaces and of all objects
+ *          250 page table       a bit in struct frame: the entries of one leaf table
+ *           270 ksm             merge index, stable nodes, item lists
+ *            300 port           its queues and notifications
+ *             310 futex bucket  two of them in the order of their addresses
+ *              315 task         its space and the list of its threads
+ *               320 thread      parking, and being let go
+ *                330 wait       wait queues, the queue of a sleeping lock, pools of structures
+ *                400 run queue
+ *                 410 timers
+ *                  500 slab cache
+ *                   510 zone    the buddy system of a node
+ *                    590 arch   I/O APIC, interrupt lines, stack slots
+ *                     600 log   taken last, anywhere
  *
- * Locks that an interrupt handler takes (330, 400, 410, 600, and port->lock for notifications) are
- * always taken with interrupts off. Shootdown has its own rule: its initiator holds no spinlock
+ * Those down to the object sleep, the others spin. Locks that an interrupt handler takes (port and
+ * wait to timers, arch, log) are always taken with interrupts off. Shootdown has its own rule: its initiator holds no spinlock
  * with interrupts off, and whoever spins with interrupts off answers shootdowns in the loop
  * (spin_wait does), so a lock and a shootdown can't wait for each other.
  */
@@ -40,14 +38,13 @@
 #include <stdatomic.h>
 
 enum lock_rank {
-    LOCK_AUDIT = 80, /* audit.c: one recount at a time; above mm->lock and object->lock */
+    LOCK_AUDIT = 80,
     LOCK_KSM_SCAN = 90,
     LOCK_MM = 100,
     LOCK_OBJECT = 150,
     LOCK_HANDLES = 200,
     LOCK_LINEAGE = 220,
     LOCK_PAGETABLE = 250,
-    LOCK_FRAME = 260,
     LOCK_KSM = 270,
     LOCK_PORT = 300,
     LOCK_FUTEX = 310,
@@ -62,8 +59,8 @@ enum lock_rank {
     LOCK_LOG = 600,
 };
 
-/* A test-and-test-and-set lock: fair enough for 64 CPUs at our hold times, and one instruction when
- * free. */
+/* A test-and-test-and-set lock: one instruction when free, and fair enough for 64 CPUs at our hold
+ * times. */
 struct spinlock {
     _Atomic u32 held;
 #ifdef MG_DEBUG
@@ -151,7 +148,7 @@ static inline void spin_lock_nested(struct spinlock *lock)
 }
 #endif
 
-/* With interrupts off, for locks that interrupt handlers take; the flags go back to the matching
- * unlock. */
+/* For locks that interrupt handlers take: interrupts are off while it is held. The flags returned go
+ * to the matching unlock. */
 u64 spin_lock_irq(struct spinlock *lock);
 void spin_unlock_irq(struct spinlock *lock, u64 flags);
