@@ -73,9 +73,10 @@ static bool is_left_out(long number)
 /* A call without the library, which needs thread-local memory that a call may have spoilt. */
 static long raw_call(long number, const unsigned long *args)
 {
-    register unsigned long r10 __asm__("r10") = args[3];
-    register unsigned long r8 __asm__("r8") = args[4];
-    register unsigned long r9 __asm__("r9") = args[5];
+    unsigned long fourth = args[3], fifth = args[4], sixth = args[5];
+    register unsigned long r10 __asm__("r10") = fourth;
+    register unsigned long r8 __asm__("r8") = fifth;
+    register unsigned long r9 __asm__("r9") = sixth;
     long result;
     __asm__ volatile("syscall"
                      : "=a"(result), "+r"(r10), "+r"(r8), "+r"(r9)

@@ -1,8 +1,8 @@
 /*
- * Helpers for tests of execve: the test runs itself anew, and the new program tells what it sees.
+ * Helpers for tests of execve: the test runs itself, and the new program tells what it sees.
  *
- * The environment variable MODE says what the new program shall do; it answers by its status, and in
- * words it writes to file OUTPUT, which arrive in the test's `output` as "one|two|".
+ * The environment variable MODE says what the new program shall do; it answers by its status, and
+ * in words it writes to file OUTPUT, which arrive in the test's `output` as "one|two|".
  */
 #pragma once
 

@@ -17,7 +17,7 @@
 #include "process.h"
 
 #define MIB (1l << 20)
-#define SLACK (4 * MIB) /* what the system may have grown by for good */
+#define SLACK (8 * MIB) /* what the system may have grown by for good */
 
 enum { GUARDED = 256, MOST = 8192 };
 

@@ -1,5 +1,6 @@
 /*
- * Helpers for tests of files: a folder of the test's own on a RAM file system, and small files in it.
+ * Helpers for tests of files: a folder of the test's own on a RAM file system, small
+ * files in it.
  */
 #pragma once
 

@@ -87,8 +87,10 @@ struct between {
 /* Loads the registers, does what `between` says and stores them; returns the call's result. */
 static long hold_vectors(const struct vectors *in, struct vectors *out, struct between between)
 {
-    register volatile byte *touch __asm__("r8") = between.touch;
-    register long spins __asm__("r9") = between.spins;
+    volatile byte *place = between.touch;
+    long count_down = between.spins;
+    register volatile byte *touch __asm__("r8") = place;
+    register long spins __asm__("r9") = count_down;
     long result = between.call;
     if (has_avx) {
         __asm__ volatile(FOR_ALL(LOAD_AVX) BETWEEN FOR_ALL(STORE_AVX) "vzeroupper"

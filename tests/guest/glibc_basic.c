@@ -66,7 +66,8 @@ static void streams(void)
     ok_equal(fclose(file), 0, "fclose");
     ok_equal(remove(path), 0, "remove");
     errno = 0;
-    ok(fopen(path, "r") == NULL && errno == ENOENT, "fopen of nothing: ENOENT");
+    file = fopen(path, "r");
+    ok(file == NULL && errno == ENOENT, "fopen of nothing: ENOENT");
     file = tmpfile();
     ok(file && fputs("x", file) >= 0 && fclose(file) == 0, "tmpfile");
     char *memory = NULL;
@@ -105,11 +106,11 @@ static void allocation(void)
     unsigned char *large = malloc(size);
     ok(large != NULL, "a large block");
     memset(large, 7, size);
-    large = realloc(large, 2 * size);
-    ok(large && large[size - 1] == 7, "grows, by mremap");
-    large = realloc(large, 100);
-    ok(large && large[99] == 7, "and shrinks");
-    free(large);
+    unsigned char *larger = realloc(large, 2 * size);
+    ok(larger && larger[size - 1] == 7, "grows, by mremap");
+    unsigned char *small = realloc(larger, 100);
+    ok(small && small[99] == 7, "and shrinks");
+    free(small);
     ok((unsigned long)memalign(65536, 10) % 65536 == 0, "memalign");
     unsigned char *zero = calloc(1000, 1000);
     int nonzero = 0;

@@ -1,6 +1,6 @@
 /*
- * Do processes begin, end, and wait for each other as on Linux: fork, vfork, wait4, waitid, zombies,
- * orphans, groups and sessions?
+ * Do processes begin, end, and wait for each other as on Linux: fork, vfork, wait4, waitid,
+ * zombies, orphans, groups and sessions?
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

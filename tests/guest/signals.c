@@ -184,11 +184,12 @@ static char alternate[65536] __attribute__((aligned(16)));
 static void on_alternate(int number)
 {
     stack_t now;
-    char here;
+    unsigned long here = (unsigned long)__builtin_frame_address(0);
+    unsigned long start = (unsigned long)alternate;
     sigaltstack(NULL, &now);
     int flags = now.ss_flags;
     now.ss_flags = 0;
-    if (&here > alternate && &here < alternate + sizeof alternate && (flags & SS_ONSTACK) &&
+    if (here > start && here < start + sizeof alternate && (flags & SS_ONSTACK) &&
         sigaltstack(&now, NULL) < 0 && errno == EPERM) {
         count++;
     }
