@@ -1,12 +1,13 @@
 /*
- * The tree of /sys: every tunable of the kernel whose name begins with "ksm." is a file in
- * kernel/mm/ksm; CPUs and memory nodes are in devices/system.
+ * The tree of /sys: the tunables of merging in kernel/mm/ksm (tunables.c); CPUs and memory nodes
+ * in devices/system.
  */
 #include "user/servers/posix/sysfs.h"
 #include "user/lib/spawn.h"
 #include "user/servers/posix/proc.h"
 #include "user/servers/posix/stats.h"
 #include "user/servers/posix/sysinfo.h"
+#include "user/servers/posix/tunables.h"
 #include <errno.h>
 #include <merganser/native.h>
 #include <stdio.h>
@@ -14,8 +15,6 @@
 
 #define DIRECTORY (S_IFDIR | 0755)
 #define FILE_SIZE 4096 /* what stat shows for every file, as Linux does */
-#define KSM_PREFIX "ksm."
-#define TUNABLE_NAME 64
 #define PAGE_KB 4
 
 static struct fs sys_fs = {
@@ -25,96 +24,6 @@ static struct fs sys_fs = {
     .device = PROC_DEVICE + 1,
     .magic = 0x62656572,
 };
-
-/* ---- kernel/mm/ksm ---- */
-
-static void tunable_of(const char *file, char name[TUNABLE_NAME])
-{
-    snprintf(name, TUNABLE_NAME, KSM_PREFIX "%s", file);
-}
-
-static long show_tunable(struct pseudo_node *node, struct thread *thread, struct text *text)
-{
-    char name[TUNABLE_NAME], *to = text_reserve(text, FILE_SIZE);
-    long length;
-
-    (void)thread;
-    tunable_of(node->name, name);
-    length = to ? mg_tunable_read(POSIX_HANDLE_SYSTEM, name, to, FILE_SIZE) : 0;
-    if (length < 0)
-        return length;
-    text->used += MIN((usize)length, (usize)FILE_SIZE);
-    return 0;
-}
-
-static long store_tunable(struct pseudo_node *node, struct thread *thread, const char *bytes,
-                          usize length)
-{
-    char name[TUNABLE_NAME];
-    long error;
-
-    (void)thread;
-    tunable_of(node->name, name);
-    error = mg_tunable_write(POSIX_HANDLE_SYSTEM, name, bytes, length);
-    return error < 0 ? error : 0;
-}
-
-static const struct pseudo_entry knob_entry = {
-    .mode = S_IFREG | 0644,
-    .show = show_tunable,
-    .store = store_tunable,
-    .size = FILE_SIZE,
-};
-
-static const struct pseudo_entry figure_entry = {
-    .mode = S_IFREG | 0444,
-    .show = show_tunable,
-    .size = FILE_SIZE,
-};
-
-/*
- * The kernel does not tell whether a tunable can be written, but what can't refuses with EACCES
- * before it looks at the text; the others find that there is none at NULL.
- */
-static bool is_writable(const char *name)
-{
-    return mg_tunable_write(POSIX_HANDLE_SYSTEM, name, NULL, 1) != -EACCES;
-}
-
-static void set_tunable(struct pseudo_child *child, const char *name)
-{
-    child->entry = is_writable(name) ? &knob_entry : &figure_entry;
-    snprintf(child->name, sizeof child->name, "%.*s", PSEUDO_NAME - 1, name + strlen(KSM_PREFIX));
-}
-
-static long find_tunable(struct pseudo_node *dir, const char *file, struct pseudo_child *child)
-{
-    char name[TUNABLE_NAME], first;
-
-    (void)dir;
-    tunable_of(file, name);
-    if (mg_tunable_read(POSIX_HANDLE_SYSTEM, name, &first, 1) == -ENOENT)
-        return -ENOENT;
-    set_tunable(child, name);
-    return 0;
-}
-
-static bool next_tunable(struct pseudo_node *dir, u64 *place, struct pseudo_child *child)
-{
-    char name[TUNABLE_NAME];
-    long length;
-
-    (void)dir;
-    while ((length = mg_tunable_name(POSIX_HANDLE_SYSTEM, *place, name, sizeof name - 1)) >= 0) {
-        name[MIN((usize)length, sizeof name - 1)] = '\0';
-        if (!strncmp(name, KSM_PREFIX, strlen(KSM_PREFIX))) {
-            set_tunable(child, name);
-            return true;
-        }
-        ++*place;
-    }
-    return false;
-}
 
 /* ---- CPUs ---- */
 
@@ -338,7 +247,7 @@ static const struct pseudo_entry devices_entries[] = {
 };
 
 static const struct pseudo_entry mm_entries[] = {
-    {.name = "ksm", .mode = DIRECTORY, .find = find_tunable, .next = next_tunable},
+    {.name = "ksm", .mode = DIRECTORY, .find = tunables_find_ksm, .next = tunables_next_ksm},
     {0},
 };
 
