@@ -144,11 +144,9 @@ long_mode:
     ud2
 
 section .rodata.boot progbits alloc noexec nowrite align=8
-global boot_gdt_pointer
 boot_gdt:
     dq 0
     dq 0x00209a0000000000               ; BOOT_CODE64
-    dq 0x00cf92000000ffff               ; BOOT_DATA32
 boot_gdt_pointer:
     dw $ - boot_gdt - 1
     dd boot_gdt - KERNEL_BASE

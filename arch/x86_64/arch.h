@@ -37,6 +37,7 @@ static inline bool trap_from_user(const struct trap_frame *frame)
 }
 
 /* --- interrupts --- */
+
 static inline u64 irq_save(void)
 {
     u64 flags;
@@ -79,6 +80,7 @@ void irq_line_unmask(u32 gsi);
 void irq_line_detach(u32 gsi);
 
 /* --- time --- */
+
 /* Nanoseconds since the kernel's entry; the same on all CPUs; never goes back. */
 u64 time_ns(void);
 /* CLOCK_REALTIME minus time_ns(), from the RTC at start. */
@@ -88,12 +90,18 @@ extern u64 tsc_hz;
 void timer_program(u64 when);
 
 /* --- threads --- */
-struct arch_thread { /* embedded in struct thread */
-    u64 kernel_rsp;  /* saved while not running */
-    u64 fs_base, gs_base;
-    void *fpu; /* XSAVE area; NULL for kernel threads */
+
+struct arch_thread {      /* embedded in struct thread */
+    u64 kernel_rsp;       /* while it does not run */
+    u64 fs_base, gs_base; /* of user mode; while it runs, the processor's count */
+    void *fpu;            /* XSAVE area; NULL for kernel threads */
 };
 extern u32 fpu_size; /* bytes of an XSAVE area, 64-byte aligned */
+
+#define KERNEL_STACK_SIZE (16 * 1024)
+/* A kernel stack, with nothing mapped below it: its top, or NULL = no memory. */
+void *kernel_stack_alloc(void);
+void kernel_stack_free(void *top);
 
 /* Prepares a thread's stack so that the first switch to it (switch.h) calls entry(argument) with
  * interrupts off. */
@@ -110,13 +118,13 @@ s64 arch_set_regs(struct thread *thread, const struct mg_regs *regs);
 /* FPU image of a thread that is not running, or is the current one. Sets only valid state: 0 or
  * -EINVAL. */
 void arch_fpu_init(struct thread *thread);
-void arch_fpu_copy(struct thread *to, struct thread *from);
 s64 arch_fpu_get(struct thread *thread, void *buffer, usize size); /* bytes */
 s64 arch_fpu_set(struct thread *thread, const void *buffer, usize size);
 /* arch_prctl(2): ARCH_SET_FS and so on, for the current thread. */
 s64 arch_prctl(u64 code, u64 value);
 
-/* --- traps: entry.asm and trap.c call these, floor 3..6 provide them --- */
+/* --- traps: entry.asm and trap.c call these, floors 3 to 6 provide them --- */
+
 /* Page fault from user mode: kernel/mm/fault.c. Interrupts are on. */
 void trap_user_fault(struct trap_frame *frame, va_t address);
 /* Page fault of the kernel in an access to user memory; true = resolved, try again. */
@@ -130,9 +138,9 @@ void syscall_dispatch(struct trap_frame *frame);
 void thread_before_user(struct trap_frame *frame);
 
 /* --- user memory, with SMAP opened and faults caught: kernel/sys/user.h is the checked face --- */
+
 /* Bytes NOT copied. */
 usize arch_copy_user(void *to, const void *from, usize bytes);
-usize arch_zero_user(void *to, usize bytes);
 /* 0 or -EFAULT */
 s64 arch_load_user_u32(const u32 *from, u32 *value);
 s64 arch_cas_user_u32(u32 *at, u32 expected, u32 desired, u32 *seen);
@@ -140,6 +148,7 @@ s64 arch_cas_user_u32(u32 *at, u32 expected, u32 desired, u32 *seen);
 s64 arch_string_user(char *to, const char *from, usize size);
 
 /* --- platform --- */
+
 _Noreturn void machine_power_off(void);
 _Noreturn void machine_reboot(void);
 u8 io_in8(u16 port);
@@ -178,9 +187,8 @@ const char *symbol_find(u64 address, u64 *offset);
 /* Walks frame pointers from rbp; calls visit for each return address; stops at the stack's end. */
 void backtrace_walk(u64 rip, u64 rbp, void (*visit)(u64 rip));
 
-/* Order of start-up: arch_start (boot CPU, asm) -> memory map, frame_init, percpu, traps, APIC,
- * time -> kernel_main(), which calls smp_start() to bring up the other CPUs: each ends in
- * cpu_main() with its struct cpu ready. */
+/* Order of start-up: boot.asm, arch_start (start.c), kernel_main; that calls smp_start, and each
+ * other CPU then enters cpu_main with its struct cpu ready. */
 void smp_start(void);
 void kernel_main(void);
 _Noreturn void cpu_main(void);

@@ -11,7 +11,7 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/cpu_setup.h"
 #include "arch/x86_64/irq.h"
-#include "arch/x86_64/pagetable.h"
+#include "arch/x86_64/kmap.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/base/log.h"
 
@@ -217,15 +217,16 @@ void clock_init(void)
 
 static void timer_program_count(u64 when)
 {
-    u64 now = time_ns(), count;
+    u64 now = time_ns();
 
     if (when == 0) {
         lapic_timer_count(0);
         return;
     }
-    u64 wait =
-        when > now ? MIN(when - now, NS_PER_S) : 0; /* a longer wait ends early and is set again */
-    count = wait * lapic_mult >> MULT_SHIFT;
+    /* A longer wait than a second ends early, and is set again. */
+    u64 wait = when > now ? MIN(when - now, NS_PER_S) : 0;
+    u64 count = wait * lapic_mult >> MULT_SHIFT;
+
     lapic_timer_count((u32)MIN(count + 1, 0xfffffffful));
 }
 

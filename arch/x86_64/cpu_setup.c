@@ -33,12 +33,10 @@ static void patch_smap_sites(void)
 
 void cpu_detect(void)
 {
-    struct cpuid one = cpuid(1, 0), seven = {0}, power = {0};
+    struct cpuid one = cpuid(1, 0), seven = {0};
 
     if (cpuid(0, 0).eax >= 7)
         seven = cpuid(7, 0);
-    if (cpuid(0x80000000, 0).eax >= 0x80000007)
-        power = cpuid(0x80000007, 0);
     cpu_features = (struct cpu_features){
         .smep = seven.ebx & 1u << 7,
         .smap = seven.ebx & 1u << 20,
@@ -47,7 +45,6 @@ void cpu_detect(void)
         .xsave = one.ecx & 1u << 26,
         .x2apic = one.ecx & 1u << 21,
         .tsc_deadline = one.ecx & 1u << 24,
-        .tsc_invariant = power.edx & 1u << 8,
     };
     if (!cpu_features.smap)
         patch_smap_sites();

@@ -8,8 +8,8 @@
 struct cpu_features {
     bool smep, smap, umip, fsgsbase;
     bool xsave, xsaveopt;
+    bool quick_switch; /* fsgsbase and xsaveopt */
     bool x2apic, tsc_deadline;
-    bool tsc_invariant;
 };
 /* Of the boot CPU; the others are taken to be like it. */
 extern struct cpu_features cpu_features;

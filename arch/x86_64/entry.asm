@@ -14,8 +14,8 @@
 
 %include "boot/layout.inc"
 
-global syscall_entry, trap_stubs, arch_return_to_user, thread_start
-extern syscall_dispatch, thread_before_user, trap_dispatch
+global syscall_entry, trap_stubs, arch_return_to_user, return_to_user, thread_start
+extern syscall_dispatch, syscall_finish_special, ipc_entries, thread_before_user, trap_dispatch
 
 ; An IST stack's last 16 bytes hold the CPU: address relative to rsp with its low bits set.
 IST_CPU equ 15
@@ -77,6 +77,9 @@ syscall_entry:
     SAVE_REGISTERS
     mov rdi, rsp
     sti
+    lea rcx, [rax - IPC_FIRST]
+    cmp rcx, IPC_END - IPC_FIRST
+    jb .ipc
     call syscall_dispatch
 
 return_to_user:                         ; rsp: the frame
@@ -102,6 +105,18 @@ return_to_user:                         ; rsp: the frame
     sti
     mov rdi, rsp
     call thread_before_user
+    jmp return_to_user
+
+syscall_entry.ipc:
+    call [ipc_entries + rcx * 8]
+    test rax, rax
+    js .special
+    mov [rsp + FRAME_RAX], rax
+    jmp return_to_user
+.special:
+    mov rdi, rsp
+    mov rsi, rax
+    call syscall_finish_special
     jmp return_to_user
 
 arch_return_to_user:

@@ -16,11 +16,12 @@
 #include "kernel/task/thread.h"
 #include "lib/string.h"
 
-enum { /* parts of the state: bits of XCR0 */
-       PART_X87 = 1 << 0,
-       PART_SSE = 1 << 1,
-       PART_AVX = 1 << 2,
-       PART_AVX512 = 7 << 5,
+/* Parts of the state: bits of XCR0. */
+enum {
+    PART_X87 = 1 << 0,
+    PART_SSE = 1 << 1,
+    PART_AVX = 1 << 2,
+    PART_AVX512 = 7 << 5,
 };
 #define PARTS_WANTED (PART_X87 | PART_SSE | PART_AVX | PART_AVX512)
 #define PARTS_END 8
@@ -71,6 +72,7 @@ void fpu_detect(void)
     if ((fpu_parts & PART_AVX512) != PART_AVX512)
         fpu_parts &= ~(u64)PART_AVX512;
     cpu_features.xsaveopt = cpuid(0xd, 1).eax & 1;
+    cpu_features.quick_switch = cpu_features.xsaveopt && cpu_features.fsgsbase;
     fpu_size = sizeof(struct xsave_area);
     for (u32 part = 2; part < PARTS_END; part++)
         if (fpu_parts >> part & 1) {
@@ -110,11 +112,6 @@ void arch_fpu_init(struct thread *thread)
     area_init(thread->arch.fpu);
     if (thread == current_thread())
         fpu_load(thread->arch.fpu);
-}
-
-void arch_fpu_copy(struct thread *to, struct thread *from)
-{
-    memcpy(to->arch.fpu, area_current(from), fpu_size);
 }
 
 /* Writes out the parts that the processor left unwritten because they are in their initial

@@ -1,14 +1,23 @@
 /*
- * irq.h: interrupt vectors and controllers. Private to arch/.
+ * irq.h: vectors of exceptions and interrupts, who handles them, and the controllers. Private to
+ * arch/.
  */
 #pragma once
 
 #include "lib/types.h"
 
-/* A vector's upper half is its priority. Device lines get theirs from VECTOR_LINES on. */
+/* Exceptions have the vectors below VECTOR_EXCEPTIONS; the others are ours to give. A vector's upper
+ * half is its priority. */
 enum {
+    VECTOR_NMI = 2,
+    VECTOR_BREAKPOINT = 3,
+    VECTOR_OVERFLOW = 4,
+    VECTOR_DOUBLE_FAULT = 8,
+    VECTOR_PAGE_FAULT = 14,
+    VECTOR_MACHINE_CHECK = 18,
+    VECTOR_EXCEPTIONS = 32,
     VECTOR_PIC = 0x20, /* 16 of them: where a masked PIC's spurious interrupts go */
-    VECTOR_LINES = 0x30,
+    VECTOR_LINES = 0x30, /* device lines, each its own */
     VECTOR_LINES_END = 0xe0,
     VECTOR_TIMER = 0xf0,
     VECTOR_RESCHEDULE = 0xf1,
@@ -17,9 +26,10 @@ enum {
     VECTOR_SPURIOUS = 0xff,
 };
 
-/* irq.c, called by trap.c with interrupts off. */
 struct trap_frame;
-void trap_dispatch(struct trap_frame *frame); /* trap.c, called by entry.asm */
+/* trap.c: from entry.asm, interrupts off. */
+void trap_dispatch(struct trap_frame *frame);
+/* irq.c: from trap.c, interrupts off. */
 void interrupt_dispatch(struct trap_frame *frame);
 void nmi_dispatch(void);
 
@@ -27,7 +37,6 @@ void nmi_dispatch(void);
 void lapic_init(void);  /* once: finds it */
 void lapic_setup(void); /* on each CPU */
 void lapic_end(void);   /* the current interrupt is done */
-u32 lapic_id(void);
 void lapic_send(u32 apic_id, u8 vector);
 void lapic_send_nmi(u32 apic_id);
 void lapic_send_init(u32 apic_id);

@@ -104,7 +104,8 @@ static u64 kmap_step(u64 virt, u64 pa, u64 bytes, u64 bits)
     return 1ul << shift;
 }
 
-void kmap_range(u64 virt, pa_t pa, u64 bytes, u64 bits)
+/* By the largest pages that fit. `bits` are rights: global, accessed and dirty are added. */
+static void kmap_range(u64 virt, pa_t pa, u64 bytes, u64 bits)
 {
     for (u64 done = 0; done < bytes;)
         done += kmap_step(virt + done, pa.raw + done, bytes - done, bits);
@@ -150,7 +151,7 @@ void kmap_init(void)
     kmap_entry(STACK_BASE, HUGE_SHIFT);
 }
 
-/* --- for everybody --- */
+/* --- single pages and devices --- */
 
 void kernel_map_page(u64 virt, pa_t pa, u32 prot)
 {

@@ -1,5 +1,5 @@
 /*
- * kmap.h: building the kernel's half of the address space. Private to arch/.
+ * kmap.h: the kernel's half of every address space, and mapping into it. Private to arch/.
  *
  *   ffff8000 00000000   direct map: all of memory (DIRECT_MAP_BASE)
  *   ffffc000 00000000   frame table (FRAME_TABLE_BASE)
@@ -15,14 +15,15 @@
 #define KERNEL_BASE 0xffffffff80000000ul
 #define DEVICE_BASE 0xffffd00000000000ul
 #define STACK_BASE 0xffffe00000000000ul
-#define WINDOW_BYTES (1ul << 39) /* of the windows above: one entry of the top-level table */
+#define WINDOW_BYTES (1ul << 39) /* of devices and stacks: one entry of the top-level table each */
 
 extern u64 *kernel_root; /* the kernel's own top-level table, below 4 GiB */
 
 /* Bounds of the image's parts, by the linker. */
 extern char __kernel_start[], __kernel_end[];
-extern char __text_start[], __text_end[], __rodata_start[], __rodata_end[], __data_start[],
-    __data_end[];
+extern char __text_start[], __text_end[];
+extern char __rodata_start[], __rodata_end[];
+extern char __data_start[], __data_end[];
 
 static inline pa_t kernel_pa(const void *image_address)
 {
@@ -34,8 +35,12 @@ void kmap_init(void);
 /* Maps memory into the direct map. [start, end) is widened to whole pages; what is mapped already
  * stays as it is. */
 void kmap_direct(u64 start, u64 end);
-/* Maps with PTE bits as given (global, accessed and dirty are added), by the largest pages that
- * fit. */
-void kmap_range(u64 virt, pa_t pa, u64 bytes, u64 bits);
-/* The leaf entry of a 4 KiB page in the kernel's half, its tables made as needed. */
+/* The leaf entry of a 4 KiB page in the kernel's half, its tables made as needed. NULL = no
+ * memory. */
 u64 *kmap_leaf(u64 virt);
+/* Maps one page (PTE_READ and so on: pagetable.h); panics without memory for tables. */
+void kernel_map_page(u64 virt, pa_t pa, u32 prot);
+/* Device registers, uncached; NULL when the window is full. */
+volatile void *kernel_map_device(pa_t pa, usize bytes);
+/* The same, write-combining: for pixels. */
+void *kernel_map_framebuffer(pa_t pa, usize bytes);

@@ -1,5 +1,5 @@
 /*
- * kstack.h: kernel stacks, as far as the interrupt handler takes part. The rest is in pagetable.h.
+ * kstack.h: kernel stacks, as far as the interrupt handler takes part. The rest is in arch.h.
  */
 #pragma once
 

@@ -8,24 +8,24 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/cpu_setup.h"
 #include "arch/x86_64/irq.h"
-#include "arch/x86_64/pagetable.h"
+#include "arch/x86_64/kmap.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/base/log.h"
 
-enum { /* register offsets */
-       LAPIC_ID = 0x20,
-       LAPIC_PRIORITY = 0x80,
-       LAPIC_END = 0xb0,
-       LAPIC_SPURIOUS = 0xf0,
-       LAPIC_COMMAND = 0x300,
-       LAPIC_COMMAND_HIGH = 0x310,
-       LAPIC_LVT_TIMER = 0x320,
-       LAPIC_LVT_LINT0 = 0x350,
-       LAPIC_LVT_LINT1 = 0x360,
-       LAPIC_LVT_ERROR = 0x370,
-       LAPIC_TIMER_COUNT = 0x380,
-       LAPIC_TIMER_LEFT = 0x390,
-       LAPIC_TIMER_DIVIDE = 0x3e0,
+/* Offsets of registers. */
+enum {
+    LAPIC_PRIORITY = 0x80,
+    LAPIC_END = 0xb0,
+    LAPIC_SPURIOUS = 0xf0,
+    LAPIC_COMMAND = 0x300,
+    LAPIC_COMMAND_HIGH = 0x310,
+    LAPIC_LVT_TIMER = 0x320,
+    LAPIC_LVT_LINT0 = 0x350,
+    LAPIC_LVT_LINT1 = 0x360,
+    LAPIC_LVT_ERROR = 0x370,
+    LAPIC_TIMER_COUNT = 0x380,
+    LAPIC_TIMER_LEFT = 0x390,
+    LAPIC_TIMER_DIVIDE = 0x3e0,
 };
 
 enum { SPURIOUS_ENABLE = 1 << 8 };
@@ -62,8 +62,8 @@ static void lapic_write(u32 offset, u32 value)
 static void lapic_command(u32 apic_id, u32 command)
 {
     if (x2_mode) {
-        __asm__ volatile("mfence" ::
-                             : "memory"); /* this MSR does not order what was stored before */
+        /* Writing this MSR does not wait for earlier stores. */
+        __asm__ volatile("mfence" ::: "memory");
         msr_write(MSR_X2APIC + LAPIC_COMMAND / 16, (u64)apic_id << 32 | command);
         return;
     }
@@ -98,11 +98,6 @@ void lapic_send_startup(u32 apic_id, u8 page)
 void lapic_end(void)
 {
     lapic_write(LAPIC_END, 0);
-}
-
-u32 lapic_id(void)
-{
-    return x2_mode ? lapic_read(LAPIC_ID) : lapic_read(LAPIC_ID) >> 24;
 }
 
 void lapic_timer_count(u32 count)

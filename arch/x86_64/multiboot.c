@@ -52,8 +52,8 @@ struct tag_framebuffer {
     u32 pitch, width, height;
     u8 bits, type;
     u16 reserved;
-    u8 red_shift, red_bits, green_shift, green_bits, blue_shift,
-        blue_bits; /* type FRAMEBUFFER_RGB */
+    /* of type FRAMEBUFFER_RGB */
+    u8 red_shift, red_bits, green_shift, green_bits, blue_shift, blue_bits;
 };
 enum { FRAMEBUFFER_RGB = 1, FRAMEBUFFER_TEXT = 2 };
 

@@ -9,10 +9,11 @@
 #include "arch/x86_64/arch.h"
 #include "lib/types.h"
 
-enum boot_range_type { /* the loader's numbers; others mean reserved */
-                       BOOT_RANGE_USABLE = 1,
-                       BOOT_RANGE_ACPI = 3,
-                       BOOT_RANGE_NVS = 4,
+/* The loader's numbers; others mean reserved. */
+enum boot_range_type {
+    BOOT_RANGE_USABLE = 1,
+    BOOT_RANGE_ACPI = 3,
+    BOOT_RANGE_NVS = 4,
 };
 
 struct boot_range {

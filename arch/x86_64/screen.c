@@ -7,8 +7,8 @@
  */
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/console.h"
+#include "arch/x86_64/kmap.h"
 #include "arch/x86_64/multiboot.h"
-#include "arch/x86_64/pagetable.h"
 #include "lib/font.h"
 #include "lib/string.h"
 

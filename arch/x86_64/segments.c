@@ -8,17 +8,10 @@
  * stack.
  */
 #include "arch/x86_64/segments.h"
-#include "arch/x86_64/pagetable.h"
+#include "arch/x86_64/arch.h"
+#include "arch/x86_64/irq.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/base/log.h"
-
-enum {
-    VECTOR_NMI = 2,
-    VECTOR_BREAKPOINT = 3,
-    VECTOR_OVERFLOW = 4,
-    VECTOR_DOUBLE_FAULT = 8,
-    VECTOR_MACHINE_CHECK = 18,
-};
 
 /* Descriptors: long-mode code, data, by privilege. */
 #define DESCRIPTOR_KERNEL_CODE 0x00209b0000000000ul

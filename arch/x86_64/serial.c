@@ -4,16 +4,17 @@
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/console.h"
 
-enum { /* registers, from the port's base */
-       UART_DATA = 0,
-       UART_INTERRUPT = 1,
-       UART_DIVISOR_LOW = 0, /* these two while LINE_DIVISOR is set */
-       UART_DIVISOR_HIGH = 1,
-       UART_FIFO = 2,
-       UART_LINE = 3,
-       UART_MODEM = 4,
-       UART_STATUS = 5,
-       UART_SCRATCH = 7,
+/* Registers, from the port's base. */
+enum {
+    UART_DATA = 0,
+    UART_INTERRUPT = 1,
+    UART_DIVISOR_LOW = 0, /* these two while LINE_DIVISOR is set */
+    UART_DIVISOR_HIGH = 1,
+    UART_FIFO = 2,
+    UART_LINE = 3,
+    UART_MODEM = 4,
+    UART_STATUS = 5,
+    UART_SCRATCH = 7,
 };
 enum { LINE_8N1 = 3, LINE_DIVISOR = 0x80 };
 enum { FIFO_ON = 7, MODEM_READY = 3, STATUS_EMPTY = 0x20 };

@@ -11,7 +11,6 @@
 #include "arch/x86_64/irq.h"
 #include "arch/x86_64/kmap.h"
 #include "arch/x86_64/memory.h"
-#include "arch/x86_64/pagetable.h"
 #include "arch/x86_64/segments.h"
 #include "kernel/base/log.h"
 #include "lib/parse.h"

@@ -9,7 +9,6 @@
 #include "arch/x86_64/irq.h"
 #include "arch/x86_64/memory.h"
 #include "arch/x86_64/multiboot.h"
-#include "arch/x86_64/pagetable.h"
 #include "arch/x86_64/regs.h"
 #include "arch/x86_64/segments.h"
 #include "kernel/base/log.h"

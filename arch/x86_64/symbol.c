@@ -4,7 +4,6 @@
  */
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/multiboot.h"
-#include "arch/x86_64/pagetable.h"
 #include "lib/elf.h"
 
 static const struct elf_symbol *symbols;

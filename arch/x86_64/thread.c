@@ -23,6 +23,7 @@ static_assert(offsetof(struct cpu, current) == 24, "CPU_CURRENT");
 static_assert(offsetof(struct cpu, resched) == 32, "CPU_RESCHED");
 static_assert(offsetof(struct thread, work) == 48, "THREAD_WORK");
 static_assert(offsetof(struct trap_frame, vector) == 120, "FRAME_VECTOR");
+static_assert(offsetof(struct trap_frame, rax) == 80, "FRAME_RAX");
 static_assert(sizeof(struct trap_frame) == 176, "FRAME_SIZE");
 static_assert(offsetof(struct trap_frame, rip) - offsetof(struct trap_frame, vector) == 16,
               "TAIL_RIP");

@@ -16,20 +16,12 @@
 #include "arch/x86_64/regs.h"
 #include "kernel/base/log.h"
 
-enum {
-    VECTOR_NMI = 2,
-    VECTOR_DOUBLE_FAULT = 8,
-    VECTOR_PAGE_FAULT = 14,
-    VECTOR_MACHINE_CHECK = 18,
-    VECTOR_EXCEPTIONS = 32,
-};
-
 static const char *const exception_names[VECTOR_EXCEPTIONS] = {
     [0] = "division by zero",
     [1] = "debug exception",
     [VECTOR_NMI] = "non-maskable interrupt",
-    [3] = "breakpoint",
-    [4] = "overflow",
+    [VECTOR_BREAKPOINT] = "breakpoint",
+    [VECTOR_OVERFLOW] = "overflow",
     [5] = "bound exceeded",
     [6] = "invalid instruction",
     [7] = "no FPU",

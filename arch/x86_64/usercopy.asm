@@ -6,7 +6,7 @@
 
 %include "boot/layout.inc"
 
-global arch_copy_user, arch_zero_user, arch_load_user_u32, arch_cas_user_u32, arch_string_user
+global arch_copy_user, arch_load_user_u32, arch_cas_user_u32, arch_string_user
 
 EFAULT equ 14
 
@@ -38,31 +38,6 @@ arch_copy_user:
     ret
 .words_left:                            ; rcx words, rdx bytes are left: bytes may still go
     lea rcx, [rcx * 8 + rdx]
-    jmp .bytes
-.bytes_left:
-    SMAP_CLOSE
-    mov rax, rcx
-    ret
-
-; usize arch_zero_user(void *to, usize bytes)
-align 16
-arch_zero_user:
-    MAY_FAULT .words, .words_left
-    MAY_FAULT .bytes, .bytes_left
-    mov rcx, rsi
-    shr rcx, 3
-    and esi, 7
-    xor eax, eax
-    SMAP_OPEN
-.words:
-    rep stosq
-    mov ecx, esi
-.bytes:
-    rep stosb
-    SMAP_CLOSE
-    ret
-.words_left:
-    lea rcx, [rcx * 8 + rsi]
     jmp .bytes
 .bytes_left:
     SMAP_CLOSE

@@ -9,7 +9,7 @@
  * References: one for being alive, dropped by whoever runs next on the dead thread's CPU; one for
  * each handle and holder.
  */
-#include "arch/x86_64/pagetable.h"
+#include "arch/x86_64/arch.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/base/slab.h"
