@@ -18,6 +18,11 @@
 #define TABLE_BITS (PTE_P | PTE_W | PTE_U | PTE_A) /* rights are the leaves' business */
 #define ADDRESS_END (1ul << 47)                    /* of what the user half's tables span */
 
+/* Swap and migration entries: bits 1-2 type, 12-59 value; the bits that say mapped are clear. */
+#define ENTRY_TYPE_SHIFT 1
+#define ENTRY_VALUE_SHIFT 12
+#define ENTRY_VALUE_MASK ((1ul << 48) - 1)
+
 /* --- entries --- */
 
 static u64 rights(u32 prot)
@@ -49,9 +54,25 @@ pte_t pte_make(pfn_t pfn, u32 prot)
 
 pte_t pte_with_prot(pte_t pte, u32 prot)
 {
-    const u64 kept = PTE_PFN_MASK | PTE_A | PTE_D | PTE_PCD | PTE_PWT | PTE_SW_SPECIAL;
+    const u64 kept =
+        PTE_PFN_MASK | PTE_A | PTE_D | PTE_PCD | PTE_PWT | PTE_SW_SPECIAL | PTE_SW_KSM_ZERO;
 
     return (pte_t){(pte.raw & kept) | (rights(prot) & ~PTE_A)};
+}
+
+pte_t pte_make_entry(enum pte_entry_type type, u64 value)
+{
+    return (pte_t){(value & ENTRY_VALUE_MASK) << ENTRY_VALUE_SHIFT | (u64)type << ENTRY_TYPE_SHIFT};
+}
+
+enum pte_entry_type pte_entry_type(pte_t pte)
+{
+    return (enum pte_entry_type)(pte.raw >> ENTRY_TYPE_SHIFT & 3);
+}
+
+u64 pte_entry_value(pte_t pte)
+{
+    return pte.raw >> ENTRY_VALUE_SHIFT & ENTRY_VALUE_MASK;
 }
 
 /* --- making and walking --- */

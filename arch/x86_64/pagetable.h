@@ -7,6 +7,7 @@
  *   present    maps a frame; the hardware uses it
  *   protnone   maps a frame that is counted but must not be touched (PROT_NONE): not present to the
  *              hardware
+ *   entry      swapped out or being migrated: a type and a value, no frame
  * "mapped" below means present or protnone.
  *
  * The hardware sets the accessed and dirty bits behind our back, so an entry that may be present is
@@ -44,8 +45,9 @@ enum { PTE_READ = 1, PTE_WRITE = 2, PTE_EXEC = 4, PTE_UNCACHED = 8, PTE_WRITE_CO
 #define PTE_D (1ul << 6)
 #define PTE_PS (1ul << 7)
 #define PTE_G (1ul << 8)
-#define PTE_SW_PROTNONE (1ul << 9) /* with P clear: a frame is mapped, PROT_NONE */
-#define PTE_SW_SPECIAL (1ul << 10) /* the frame is not counted: zero page, physical range */
+#define PTE_SW_PROTNONE (1ul << 9)  /* with P clear: a frame is mapped, PROT_NONE */
+#define PTE_SW_SPECIAL (1ul << 10)  /* the frame is not counted: zero page, physical range */
+#define PTE_SW_KSM_ZERO (1ul << 11) /* the zero page, placed by the scanner */
 #define PTE_NX (1ul << 63)
 #define PTE_PFN_MASK 0x000ffffffffff000ul
 
@@ -60,6 +62,10 @@ static inline bool pte_is_present(pte_t pte)
 static inline bool pte_is_mapped(pte_t pte)
 {
     return pte.raw & (PTE_P | PTE_SW_PROTNONE);
+}
+static inline bool pte_is_entry(pte_t pte)
+{
+    return pte.raw && !pte_is_mapped(pte);
 }
 static inline bool pte_is_special(pte_t pte)
 {
@@ -117,6 +123,12 @@ static inline pte_t pte_special(pte_t pte)
 {
     return (pte_t){pte.raw | PTE_SW_SPECIAL};
 }
+
+/* An entry that maps nothing: swapped out, or being migrated. Its value is below 2^48. */
+enum pte_entry_type { PTE_ENTRY_SWAP = 1, PTE_ENTRY_MIGRATION = 2 };
+pte_t pte_make_entry(enum pte_entry_type type, u64 value);
+enum pte_entry_type pte_entry_type(pte_t pte);
+u64 pte_entry_value(pte_t pte);
 
 /* Reading and changing an entry where it lies. */
 static inline pte_t pte_read(const pte_t *slot)

@@ -12,6 +12,7 @@ u64 frame_table_end;
 u32 node_count;
 struct frame *zero_frame;
 void (*frame_release_hook)(struct frame *frame);
+void (*frame_low_hook)(u32 node);
 
 void frame_set_kind(struct frame *frame, enum frame_kind kind)
 {

@@ -5,9 +5,10 @@
  *   frame_table[pfn]     its struct frame: one array by address, each node's part on that node
  *   frame_page(frame)    the content, through the direct map
  *
- * The count rule: references = mappings + 1 if an object has the frame + pins + transient holders.
- * `refs` at 0 means free, or frozen by whoever took it there by compare-and-swap (frame_freeze). A
- * reference may be taken from nothing only by frame_get_unless_zero.
+ * The count rule: references = mappings + 1 if an object has the frame + 1 if the swap cache has it
+ * + pins + transient holders. `refs` at 0 means free, or frozen by whoever took it there by
+ * compare-and-swap (frame_freeze). A reference may be taken from nothing only by
+ * frame_get_unless_zero.
  *
  * Identity (kind, owner, index) changes only while nobody else can reach the frame: it is fresh, it
  * is frozen, or its last reference is going.
@@ -77,12 +78,15 @@ enum frame_kind {
 /* frame->flags: the kind in the low 4 bits, then these. */
 #define FRAME_KIND_MASK 0xfu
 #define FRAME_LOCKED (1u << 4)
-#define FRAME_DIRTY (1u << 5)     /* the scanner has seen the hardware's dirty bit, and cleared it */
-#define FRAME_ON_LIST (1u << 8)   /* first of a free block, in the buddy's list of its order */
+#define FRAME_DIRTY (1u << 5)      /* the content is newer than any copy on swap */
+#define FRAME_REFERENCED (1u << 6) /* the clock's second chance */
+#define FRAME_ACTIVE (1u << 7)
+#define FRAME_ON_LIST (1u << 8) /* in a list: a buddy's, as the first frame of a free block */
 #define FRAME_SWAPCACHE (1u << 9)
-#define FRAME_ORDER_SHIFT 24      /* order of that block */
+#define FRAME_WRITEBACK (1u << 10)
+#define FRAME_ORDER_SHIFT 24 /* order of a free block */
 #define FRAME_ORDER_MASK (0xfu << FRAME_ORDER_SHIFT)
-#define FRAME_NODE_SHIFT 28       /* NUMA node */
+#define FRAME_NODE_SHIFT 28 /* NUMA node */
 #define FRAME_NODE_MASK (0xfu << FRAME_NODE_SHIFT)
 
 #define NODE_MAX 16 /* NUMA nodes */
@@ -95,6 +99,7 @@ struct frame {
     void *owner;
     u64 index;
     u32 next, prev; /* frame numbers, 0 = none: in a buddy's list, or a slab cache's */
+    u32 swap_slot;
     u32 audit;      /* what the auditor has counted: kernel/mm/audit.c */
 };
 static_assert(sizeof(struct frame) <= 48, "struct frame grew");
@@ -166,6 +171,8 @@ void frame_unfreeze(struct frame *frame, u32 refs);
 
 /* Called by frame_put when the last reference goes: floor 5 drops what the owner holds. */
 extern void (*frame_release_hook)(struct frame *frame);
+/* Called when free memory of a node falls below its low watermark; must not allocate or sleep. */
+extern void (*frame_low_hook)(u32 node);
 
 /* A spinlock, in flags. Of a page-table frame it guards the entries. */
 void frame_lock(struct frame *frame);
@@ -175,7 +182,12 @@ extern struct frame *zero_frame; /* the shared zero page */
 
 /* --- figures --- */
 
+struct node_stats {
+    u64 total, free;
+    u64 watermark_min, watermark_low, watermark_high;
+};
 extern u32 node_count;
+void frame_node_stats(u32 node, struct node_stats *stats);
 /* Free pages of all nodes, CPUs' caches included; approximate while others allocate. */
 u64 frames_free(void);
 u64 frames_total(void); /* pages of usable memory */

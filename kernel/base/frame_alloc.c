@@ -19,7 +19,6 @@
 #include "lib/string.h"
 
 #define CACHE_BATCH 32
-#define RESERVE_SHARE 256      /* one frame in so many is kept for ALLOC_RESERVE */
 #define CHUNK_FRAMES 1024ul    /* largest buddy block; the frame table exists for whole chunks */
 #define CHUNKS_MAX (1ul << 18) /* 1 TiB of physical addresses */
 #define FREE_PATTERN 0xfee1deadfee1deadul
@@ -28,7 +27,8 @@ struct zone {
     struct spinlock lock;
     struct buddy buddy;
     u64 total;
-    u64 watermark_min;      /* free frames that only ALLOC_RESERVE may take */
+    u64 watermark_min; /* free frames that only ALLOC_RESERVE may take */
+    u64 watermark_low, watermark_high;
     u32 fallback[NODE_MAX]; /* all nodes, nearest first */
 };
 
@@ -131,7 +131,10 @@ static u32 zone_alloc(struct zone *zone, u32 order, u32 flags)
     spin_lock(&zone->lock);
     if (zone_allows(zone, order, flags))
         pfn = buddy_alloc(&zone->buddy, order);
+    u64 left = zone->buddy.free;
     spin_unlock(&zone->lock);
+    if (left < zone->watermark_low && frame_low_hook)
+        frame_low_hook(zone->buddy.node);
     return pfn;
 }
 
@@ -159,7 +162,10 @@ static bool cache_refill(struct cpu *cpu)
     spin_lock(&zone->lock);
     while (cpu->frames.count < want && zone_allows(zone, 0, 0))
         cpu->frames.frame[cpu->frames.count++] = buddy_alloc(&zone->buddy, 0);
+    u64 left = zone->buddy.free;
     spin_unlock(&zone->lock);
+    if (left < zone->watermark_low && frame_low_hook)
+        frame_low_hook(cpu->node);
     return cpu->frames.count != 0;
 }
 
@@ -228,6 +234,19 @@ void frame_free_many(struct frame **frames, usize count)
 }
 
 /* --- figures --- */
+
+void frame_node_stats(u32 node, struct node_stats *stats)
+{
+    struct zone *zone = &zones[node];
+
+    spin_lock(&zone->lock);
+    *stats = (struct node_stats){.total = zone->total,
+                                 .free = zone->buddy.free,
+                                 .watermark_min = zone->watermark_min,
+                                 .watermark_low = zone->watermark_low,
+                                 .watermark_high = zone->watermark_high};
+    spin_unlock(&zone->lock);
+}
 
 u64 frames_free(void)
 {
@@ -311,6 +330,13 @@ static void zone_set_fallback(u32 node)
     }
 }
 
+static void zone_set_watermarks(struct zone *zone)
+{
+    zone->watermark_min = zone->total / 256;
+    zone->watermark_low = zone->watermark_min * 5 / 4;
+    zone->watermark_high = zone->watermark_min * 3 / 2;
+}
+
 void frame_cache_size(void)
 {
     u64 share = frames_total() / (64 * cpu_count);
@@ -346,7 +372,7 @@ void frame_init(void (*map_page)(u64 virt, pa_t pa))
         range_release(&early_memory.free[i]);
     }
     for (u32 node = 0; node < node_count; node++)
-        zones[node].watermark_min = zones[node].total / RESERVE_SHARE;
+        zone_set_watermarks(&zones[node]);
 
     zero_frame = frame_alloc(0, ALLOC_ZERO, NODE_ANY);
     frame_set_kind(zero_frame, FRAME_KIND_ZERO);

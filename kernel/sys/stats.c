@@ -25,17 +25,23 @@ enum mg_frame_state stats_frame_state(pfn_t pfn)
 
     if (kind == FRAME_KIND_ANON && __atomic_load_n(&frame->pins, __ATOMIC_RELAXED))
         return MG_FRAME_PINNED;
+    if (flags & FRAME_SWAPCACHE)
+        return MG_FRAME_SWAPCACHE;
     return kind < sizeof(states) ? states[kind] : MG_FRAME_RESERVED;
 }
 
 /* Bits of /proc/kpageflags. */
 enum {
     KPF_LOCKED = 0,
+    KPF_REFERENCED = 2,
     KPF_DIRTY = 4,
+    KPF_ACTIVE = 6,
     KPF_SLAB = 7,
+    KPF_WRITEBACK = 8,
     KPF_BUDDY = 10,
     KPF_MMAP = 11,
     KPF_ANON = 12,
+    KPF_SWAPCACHE = 13,
     KPF_SWAPBACKED = 14,
     KPF_NOPAGE = 20,
     KPF_KSM = 21,
@@ -59,15 +65,22 @@ static u64 kind_flags(u32 kind)
 
 u64 stats_frame_flags(pfn_t pfn)
 {
+    static const struct {
+        u32 ours, bit;
+    } names[] = {
+        {FRAME_LOCKED, KPF_LOCKED},       {FRAME_REFERENCED, KPF_REFERENCED},
+        {FRAME_DIRTY, KPF_DIRTY},         {FRAME_ACTIVE, KPF_ACTIVE},
+        {FRAME_WRITEBACK, KPF_WRITEBACK}, {FRAME_SWAPCACHE, KPF_SWAPCACHE},
+    };
+
     if (!pfn_valid(pfn))
         return BIT(KPF_NOPAGE);
     u32 flags = atomic_load_explicit(&pfn_frame(pfn)->flags, memory_order_relaxed);
     u64 result = kind_flags(flags & FRAME_KIND_MASK);
 
-    if (flags & FRAME_LOCKED)
-        result |= BIT(KPF_LOCKED);
-    if (flags & FRAME_DIRTY)
-        result |= BIT(KPF_DIRTY);
+    for (u32 i = 0; i < ARRAY_LEN(names); i++)
+        if (flags & names[i].ours)
+            result |= BIT(names[i].bit);
     return stats_frame_maps(pfn) ? result | BIT(KPF_MMAP) : result;
 }
 

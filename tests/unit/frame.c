@@ -39,13 +39,17 @@ static void boot(void)
 
 static void test_start(void)
 {
+    struct node_stats stats[2];
+
     boot();
     CHECK_EQ(node_count, 2);
     CHECK_EQ(frame_table_end, MEMORY_FRAMES);
     CHECK_EQ(early_table_pages * PAGE_SIZE, MEMORY_FRAMES * sizeof(struct frame));
     CHECK_EQ(frames_total(), MEMORY_FRAMES - 1 - 0x61 - 0x100);
-    CHECK_EQ(zones[0].total + zones[1].total, frames_total());
-    CHECK(zones[1].buddy.free <= zones[1].total && zones[1].buddy.free > zones[1].total * 9 / 10);
+    frame_node_stats(0, &stats[0]);
+    frame_node_stats(1, &stats[1]);
+    CHECK_EQ(stats[0].total + stats[1].total, frames_total());
+    CHECK(stats[1].free <= stats[1].total && stats[1].free > stats[1].total * 9 / 10);
     CHECK_EQ(frame_kind(zero_frame), FRAME_KIND_ZERO);
     CHECK_EQ(frame_kind(pfn_frame((pfn_t){0x200})), FRAME_KIND_RESERVED);
     CHECK_EQ(frame_kind(pfn_frame((pfn_t){0x2ff})), FRAME_KIND_RESERVED);
@@ -107,13 +111,23 @@ static void give_all(struct frame *chain)
     }
 }
 
+static u32 low_calls;
+
+static void note_low(u32 node)
+{
+    CHECK(node < 2);
+    low_calls++;
+}
+
 static void test_exhaust(void)
 {
     struct frame *chain = NULL;
     u64 free = frames_free();
 
+    frame_low_hook = note_low;
     u64 own = take_all(ALLOC_NODE_ONLY, 0, &chain);
     CHECK(own > 6000 && own < 8192);
+    CHECK(low_calls > 0);
     u64 other = take_all(0, NODE_ANY, &chain);
     CHECK(other > 7000); /* node 0 is used up to its reserve, so these are node 1's */
     u64 reserve = take_all(ALLOC_RESERVE, NODE_ANY, &chain);
@@ -123,6 +137,7 @@ static void test_exhaust(void)
     CHECK(!frame_alloc(0, ALLOC_RESERVE, NODE_ANY));
     give_all(chain);
     CHECK_EQ(frames_free(), free);
+    frame_low_hook = NULL;
 
     struct frame *large = frame_alloc(10, 0, 0); /* everything united again */
     CHECK(large);

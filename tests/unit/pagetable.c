@@ -19,11 +19,25 @@ static void test_entries(void)
     CHECK(pte_is_dirty(pte_readonly(pte)) && !pte_is_writable(pte_readonly(pte)));
 
     pte_t none = pte_with_prot(pte, 0);
-    CHECK(!pte_is_present(none) && pte_is_mapped(none));
+    CHECK(!pte_is_present(none) && pte_is_mapped(none) && !pte_is_entry(none));
     CHECK(pte_is_dirty(none) && pte_pfn(none).raw == pfn.raw);
     pte = pte_with_prot(pte_special(none), PTE_READ);
     CHECK(pte_is_present(pte) && pte_is_special(pte) && pte_is_dirty(pte));
     CHECK(!pte_is_writable(pte));
+}
+
+static void test_swap_entries(void)
+{
+    for (int i = 0; i < 5000; i++) {
+        u64 value = random_u64() >> 16 >> random_below(48);
+        enum pte_entry_type type = random_below(2) ? PTE_ENTRY_SWAP : PTE_ENTRY_MIGRATION;
+        pte_t pte = pte_make_entry(type, value);
+
+        CHECK(pte_is_entry(pte) && !pte_is_present(pte) && !pte_is_mapped(pte));
+        CHECK_EQ(pte_entry_type(pte), type);
+        CHECK_EQ(pte_entry_value(pte), value);
+    }
+    CHECK(!pte_is_entry((pte_t){0}) && pte_is_none((pte_t){0}));
 }
 
 static void ignore_release(struct frame *table, void *context)
@@ -134,6 +148,7 @@ int main(void)
     kernel_root = root;
     root[511] = 0xabcd;
     tap_run("entries keep what they are made of", test_entries);
+    tap_run("swap and migration entries", test_swap_entries);
     tap_run("a table is made, walked and taken down", test_walk);
     tap_run("only tables wholly inside a range are unlinked", test_unlink);
     tap_run("holes are skipped", test_next_present);
