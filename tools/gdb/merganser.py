@@ -12,7 +12,10 @@
 They read the stopped machine's memory and change nothing.
 """
 
+import itertools
 import os
+import re
+import struct
 
 import gdb
 
@@ -21,11 +24,12 @@ USER_END = 0x00007FFFFFFFF000
 DIRECT_MAP = 0xFFFF800000000000
 FRAME_TABLE = 0xFFFFC00000000000
 PTE_PRESENT, PTE_WRITE, PTE_DIRTY, PTE_LARGE, PTE_PROTNONE = 1 << 0, 1 << 1, 1 << 6, 1 << 7, 1 << 9
+TRAP_SYSCALL, OWN_CALLS = 256, 0x1000
 PTE_ADDRESS = 0x000FFFFFFFFFF000
 VMA_FLAGS = ["shared", "growsdown", "locked", "lockonfault", "mergeable", "physical", "dontfork",
-             "wipeonfork", "noreserve", "dontdump", "sequential", "random", "moved", "heap", "stack"]
+             "wipeonfork", "noreserve", "dontdump", "sequential", "random", "moved"]
 FRAME_FLAGS = {4: "locked", 5: "dirty", 6: "referenced", 7: "active", 8: "on-list", 9: "swapcache",
-               10: "writeback", 11: "mlocked", 12: "poisoned"}
+               10: "writeback"}
 
 # ---- Reading structures -----------------------------------------------------------------------------
 
@@ -46,6 +50,12 @@ def plain(value):
 
 def pointer(address, kind):
     return gdb.Value(address).cast(gdb.lookup_type(kind).pointer())
+
+
+def read_words(address, count):
+    """So many unsigned 64-bit integers from memory."""
+    memory = gdb.selected_inferior().read_memory(address, 8 * count).tobytes()
+    return struct.unpack(f"<{count}Q", memory)
 
 
 def offset_of(kind, field):
@@ -78,16 +88,6 @@ def enum_name(kind, value, prefix):
         if field.enumval == value:
             return field.name.removeprefix(prefix).lower()
     return str(value)
-
-
-def symbol(address):
-    """`name+offset` of a code address."""
-    block = gdb.block_for_pc(address)
-    while block and not block.function:
-        block = block.superblock
-    if not block:
-        return f"{address:#x}"
-    return f"{block.function}+{address - block.start:#x}"
 
 
 # ---- CPUs, threads, tasks ---------------------------------------------------------------------------
@@ -138,22 +138,38 @@ def find_task(words):
 # ---- Page tables ------------------------------------------------------------------------------------
 
 
+def root_of(mm):
+    return number(mm["pt"]["root"]["raw"])
+
+
 def read_entry(table, index):
-    memory = gdb.selected_inferior().read_memory(DIRECT_MAP + table + index * 8, 8)
-    return int.from_bytes(memory.tobytes(), "little")
+    return read_words(DIRECT_MAP + table + index * 8, 1)[0]
 
 
-def page_table_entry(mm, address):
-    """The entry that maps a user address, or 0."""
-    table = number(mm["pt"]["root"]["raw"])
+def page_table_entry(root, address):
+    """The entry for an address, or 0, and how many bytes it maps."""
+    table = root
     for shift in (39, 30, 21):
         entry = read_entry(table & PTE_ADDRESS, address >> shift & 511)
         if not entry & PTE_PRESENT:
-            return 0
+            return 0, 1 << shift
         if entry & PTE_LARGE:
-            return entry
+            return entry, 1 << shift
         table = entry
-    return read_entry(table & PTE_ADDRESS, address >> 12 & 511)
+    return read_entry(table & PTE_ADDRESS, address >> 12 & 511), PAGE
+
+
+def mapped_pages(table, start, end, shift=39):
+    """(address, entry) for everything mapped in a range, a table at a time."""
+    entries, span = read_words(DIRECT_MAP + (table & PTE_ADDRESS), 512), 1 << shift
+    for address in range(start & -span, end, span):
+        entry = entries[address >> shift & 511]
+        if not entry & (PTE_PRESENT | PTE_PROTNONE):
+            continue
+        if shift == 12 or entry & PTE_LARGE:
+            yield address, entry
+        else:
+            yield from mapped_pages(entry, max(start, address), min(end, address + span), shift - 9)
 
 
 # ---- Commands ---------------------------------------------------------------------------------------
@@ -177,37 +193,82 @@ class MgThreads(Command):
         print(f"{'thread':<18} {'id':>4} {'pid':>5} {'tid':>5} {'task':<15} {'state':<9} {'cpu':>3}  where")
         for thread in all_threads():
             task = thread["task"]
-            state = enum_name("enum thread_state", plain(thread["state"]), "THREAD_")
+            state = self.state(thread)
             name = text(thread["name"]) or text(task["name"])
             print(f"{number(thread):#018x} {plain(thread['id']):>4} {plain(task['pid']):>5} "
                   f"{plain(thread['tid']):>5} {name:<15.15} {state:<9} {plain(thread['cpu']):>3}  "
                   f"{self.place(thread, state)}")
 
     @staticmethod
-    def place(thread, state):
-        """What a sleeper waits in: the first return address below the scheduler's own frames."""
-        if state == "running":
-            return "on its CPU: `info threads` tells"
-        waiting = enum_name("enum ipc_state", plain(thread["ipc"]["state"]), "IPC_")
-        call = plain(thread["sleeping_call"])
-        told = [] if waiting == "idle" else [waiting]
-        if call not in (0xFFFFFFFF, -1):
-            told.append(f"in call {call:#x}" if call >= 0x1000 else f"in call {call}")
-        return " ".join(told + [" < ".join(MgThreads.stack(thread))])
+    def state(thread):
+        """A CPU's idle thread is never in a queue: it is running also while another has its CPU."""
+        state = enum_name("enum thread_state", plain(thread["state"]) & 0xFF, "THREAD_")
+        current = gdb.parse_and_eval("cpus")[plain(thread["cpu"])]["current"]
+        return "stand-by" if state == "running" and current != thread else state
 
     @staticmethod
-    def stack(thread):
-        """Names of the kernel functions on a sleeper's stack, innermost first."""
-        found, rsp = [], number(thread["arch"]["kernel_rsp"])
-        word = gdb.lookup_type("unsigned long").pointer()
-        while rsp < number(thread["stack_top"]) and len(found) < 4:
-            address = number(gdb.Value(rsp).cast(word).dereference())
-            if gdb.block_for_pc(address) and gdb.block_for_pc(address).function:
-                name = str(gdb.block_for_pc(address).function)
-                if not name.startswith(("sched_", "arch_switch")) and name not in found:
-                    found.append(name)
-            rsp += 8
-        return found
+    def place(thread, state):
+        """What it waits for: its IPC, its system call, and the kernel functions it is in."""
+        if state == "running":
+            return "on its CPU: `info threads` tells"
+        if state in ("new", "dead"):
+            return ""
+        waiting = enum_name("enum ipc_state", plain(thread["ipc"]["state"]), "IPC_").replace("_", " ")
+        told = [] if waiting == "idle" else [waiting]
+        return ", ".join(told + call_of(thread) + [" < ".join(stack_of(thread))])
+
+
+def call_of(thread):
+    """The system call or trap by which a user thread came into the kernel: it began its stack."""
+    if not thread["arch"]["fpu"]:
+        return []
+    size = gdb.lookup_type("struct trap_frame").sizeof
+    frame = pointer(number(thread["stack_top"]) - size, "struct trap_frame")
+    vector, code = plain(frame["vector"]), plain(frame["error_code"])
+    if vector != TRAP_SYSCALL:
+        return [f"trap {vector}"]
+    return ["in " + CALLS.get(code, f"call {code:#x}" if code >= OWN_CALLS else f"call {code}")]
+
+
+def call_names():
+    """Names of system calls by number: our own from our header, Linux's from this system's, if there."""
+    here = os.path.dirname(os.path.realpath(__file__))
+    headers = [(os.path.join(here, "../../user/include/merganser/abi.h"), r"X\((0x\w+), (\w+),"),
+               ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"__NR_(\w+) (\d+)")]
+    names = {}
+    for path, pattern in headers:
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                for one, other in re.findall(pattern, file.read()):
+                    code, name = (one, other) if one[0] == "0" else (other, one)
+                    names[int(code, 0)] = name
+    return names
+
+
+CALLS = call_names()
+
+
+def stack_of(thread, depth=5):
+    """Names of the functions a thread that does not run is in, innermost first (see switch.h)."""
+    rsp, top = number(thread["arch"]["kernel_rsp"]), number(thread["stack_top"])
+    code, frame = read_words(rsp, 2)
+    names = functions_at(code)
+    while rsp < frame < top - 16:
+        rsp = frame
+        frame, code = read_words(frame, 2)
+        names += functions_at(code - 1)
+    names = [name for name in names if not name.startswith(("sched_", "schedule", "arch_switch"))]
+    return [name for name, _ in itertools.groupby(names)][:depth]
+
+
+def functions_at(code):
+    """The function a code address is in, and before it those that the compiler built into it."""
+    names, block = [], gdb.block_for_pc(code)
+    while block and not block.is_global and not block.is_static:
+        if block.function:
+            names.append(block.function.name)
+        block = block.superblock
+    return names
 
 
 class MgMaps(Command):
@@ -233,11 +294,9 @@ class MgMaps(Command):
         if vma["object"]:
             words.append(f"object {number(vma['object']):#x} page {number(vma['offset'])}")
         mapped = merged = 0
-        for address in range(start, min(end, start + 65536 * PAGE), PAGE):
-            entry = page_table_entry(mm, address)
-            if entry & (PTE_PRESENT | PTE_PROTNONE):
-                mapped += 1
-                merged += frame_kind(frame_at(entry & PTE_ADDRESS)) == "merged"
+        for _, entry in mapped_pages(root_of(mm), start, end):
+            mapped += 1
+            merged += frame_kind(frame_at(entry & PTE_ADDRESS)) == "merged"
         pages = f"{mapped}/{(end - start) // PAGE} mapped" + (f", {merged} merged" if merged else "")
         return f"  {start:#014x}-{end:#014x} {rights}  {pages:<28} {' '.join(words)}"
 
@@ -252,20 +311,19 @@ class MgFrame(Command):
         if not words:
             raise gdb.GdbError("mg-frame ADDR, or mg-frame -p PHYSICAL")
         address = number(words)
-        if address < USER_END:
-            entry = page_table_entry(current_task()["mm"], address)
-            print(f"{address:#x}: page table entry {entry:#x}")
-            if not entry & (PTE_PRESENT | PTE_PROTNONE):
-                print("Nothing is mapped there.")
-                return
-            self.describe(entry & PTE_ADDRESS)
-        elif address >= FRAME_TABLE and address < FRAME_TABLE + (1 << 46):
-            size = gdb.lookup_type("struct frame").sizeof
+        size = gdb.lookup_type("struct frame").sizeof
+        if FRAME_TABLE <= address < FRAME_TABLE + number("frame_table_end") * size:
             self.describe((address - FRAME_TABLE) // size * PAGE)
-        elif address >= DIRECT_MAP:
-            self.describe(address - DIRECT_MAP)
-        else:
+            return
+        if USER_END <= address < DIRECT_MAP:
             raise gdb.GdbError(f"{address:#x} is neither a user nor a kernel address.")
+        mm = current_task()["mm"]
+        entry, size = page_table_entry(root_of(mm) if mm else number("$cr3"), address)
+        print(f"{address:#x}: page table entry {entry:#x}")
+        if not entry & (PTE_PRESENT | PTE_PROTNONE):
+            print("Nothing is mapped there.")
+            return
+        self.describe((entry & PTE_ADDRESS & -size) + (address & (size - 1)))
 
     def describe(self, physical):
         if physical // PAGE >= number("frame_table_end"):
@@ -282,7 +340,7 @@ class MgFrame(Command):
 
     @staticmethod
     def mappings(physical, index, kind):
-        """Who maps the frame: for an anonymous one its index tells the address, else all is searched."""
+        """Who maps the frame; all spaces are searched."""
         if kind not in ("anon", "object", "merged"):
             return
         for task in all_tasks():
@@ -290,13 +348,13 @@ class MgFrame(Command):
                 continue
             for vma in tree_entries(task["mm"]["vmas"]["node"], "struct vma", "node"):
                 start, end = number(vma["start"]), number(vma["end"])
-                addresses = range(start, end, PAGE)
-                if kind == "anon":
+                if kind == "anon":  # its index tells the only address it can have
                     address = start + (index - number(vma["pgoff"])) * PAGE
-                    addresses = [address] if start <= address < end else []
-                for address in addresses:
-                    entry = page_table_entry(task["mm"], address)
-                    if entry & (PTE_PRESENT | PTE_PROTNONE) and entry & PTE_ADDRESS == physical:
+                    if not start <= address < end:
+                        continue
+                    start, end = address, address + PAGE
+                for address, entry in mapped_pages(root_of(task["mm"]), start, end):
+                    if entry & PTE_ADDRESS == physical:
                         rights = ("writable" if entry & PTE_WRITE else "read-only") + \
                                  (", dirty" if entry & PTE_DIRTY else "")
                         print(f"  mapped by pid {plain(task['pid'])} {text(task['name'])} "
@@ -335,8 +393,9 @@ def show_counters(word):
         name = field.name.removeprefix("COUNT_")
         if word in name and field.name != "COUNTER_END":
             cpus = plain(gdb.parse_and_eval("cpu_count"))
-            values = gdb.parse_and_eval("counter_values")
-            print(f"{name:<22} {sum(plain(values[cpu][field.enumval]) for cpu in range(cpus))}")
+            table = gdb.parse_and_eval("cpus")
+            print(f"{name:<22} "
+                  f"{sum(plain(table[cpu]['counters'][field.enumval]) for cpu in range(cpus))}")
 
 
 class MgCounters(Command):
