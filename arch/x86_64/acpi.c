@@ -1,8 +1,8 @@
 /*
  * acpi.c: finds the ACPI tables and reads those with fixed layouts: MADT (processors and interrupt
- * controllers), FADT (power, timer), HPET. NUMA is in acpi_numa.c. There is no interpreter: the one
- * thing taken from the DSDT's bytecode is the \_S5 package, whose encoding is simple enough to be
- * recognised.
+ * controllers), FADT (power, timer), HPET, MCFG (PCI). NUMA is in acpi_numa.c. There is no
+ * interpreter: the one thing taken from the DSDT's bytecode is the \_S5 package, whose encoding is
+ * simple enough to be recognised.
  *
  * A table beyond 4 GiB can't be seen yet and is skipped; firmware puts none there.
  */
@@ -103,7 +103,20 @@ struct hpet_table {
     struct generic_address address;
 } packed_struct;
 
+struct mcfg {
+    struct acpi_header header;
+    u8 reserved[8];
+    struct {
+        u64 base;
+        u16 segment;
+        u8 first_bus, last_bus;
+        u8 reserved[4];
+    } packed_struct windows[];
+} packed_struct;
+static_assert(sizeof(struct mcfg) == 44 && sizeof(((struct mcfg *)0)->windows[0]) == 16, "MCFG");
+
 struct acpi acpi;
+struct pci_window pci_window;
 
 /* --- finding tables --- */
 
@@ -271,12 +284,26 @@ static void read_hpet(const struct acpi_header *table)
         acpi.hpet.raw = hpet->address.address;
 }
 
+/* Segment 0 only: others are on machines with thousands of devices. */
+static void read_mcfg(const struct acpi_header *table)
+{
+    const struct mcfg *mcfg = (const void *)table;
+    u32 count = (table->length - sizeof(*mcfg)) / sizeof(mcfg->windows[0]);
+
+    for (u32 i = 0; i < count; i++)
+        if (mcfg->windows[i].segment == 0)
+            pci_window = (struct pci_window){.base = {mcfg->windows[i].base},
+                                             .first_bus = mcfg->windows[i].first_bus,
+                                             .last_bus = mcfg->windows[i].last_bus};
+}
+
 static const struct {
     char signature[5];
     void (*read)(const struct acpi_header *table);
 } readers[] = {
     {"SRAT", acpi_read_srat}, /* names the nodes, which the SLIT then relates */
     {"APIC", read_madt},      {"FACP", read_fadt}, {"HPET", read_hpet}, {"SLIT", acpi_read_slit},
+    {"MCFG", read_mcfg},
 };
 
 /* Reads every table of one kind; `root` is the RSDT or, with 8-byte entries, the XSDT. */

@@ -78,6 +78,9 @@ extern void (*timer_hook)(void);
 s64 irq_line_attach(u32 gsi, void (*handler)(void *context), void *context);
 void irq_line_unmask(u32 gsi);
 void irq_line_detach(u32 gsi);
+/* An interrupt that a device makes by writing *data to *address (MSI); handler runs in interrupt
+ * context. 0, or -EBUSY when no vector is left. */
+s64 irq_message_attach(void (*handler)(void *context), void *context, u64 *address, u32 *data);
 
 /* --- time --- */
 
@@ -157,6 +160,15 @@ u32 io_in32(u16 port);
 void io_out8(u16 port, u8 value);
 void io_out16(u16 port, u16 value);
 void io_out32(u16 port, u32 value);
+/* Device registers, uncached; NULL when the window is full. */
+volatile void *kernel_map_device(pa_t pa, usize bytes);
+
+/* Where PCI's configuration space is memory, 1 MiB a bus; base 0 = by ports only. */
+struct pci_window {
+    pa_t base; /* of first_bus */
+    u8 first_bus, last_bus;
+};
+extern struct pci_window pci_window;
 
 struct numa_distances {
     u8 distance[NODE_MAX][NODE_MAX]; /* SLIT; 10 = local, 20 where the firmware says nothing */

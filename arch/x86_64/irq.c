@@ -13,6 +13,9 @@
 #include "kernel/base/lock.h"
 #include "kernel/base/log.h"
 
+#define LINE_MESSAGE (~0u) /* the gsi of what comes by message: of none */
+#define MESSAGE_ADDRESS 0xfee00000ul
+
 struct irq_line {
     void (*_Atomic handler)(void *context); /* NULL = free */
     _Atomic bool running;                   /* the boot CPU is in the handler */
@@ -136,6 +139,26 @@ s64 irq_line_attach(u32 gsi, void (*handler)(void *context), void *context)
         return -EINVAL;
     }
     ioapic_mask(gsi, false);
+    return 0;
+}
+
+/* The address names the boot CPU's interrupt controller, the data is the vector, edge triggered. */
+s64 irq_message_attach(void (*handler)(void *context), void *context, u64 *address, u32 *data)
+{
+    u64 flags = spin_lock_irq(&lines_lock);
+    struct irq_line *line = line_find_free();
+
+    if (line) {
+        line->gsi = LINE_MESSAGE;
+        line->level = false;
+        line->context = context;
+        atomic_store(&line->handler, handler);
+    }
+    spin_unlock_irq(&lines_lock, flags);
+    if (!line)
+        return -EBUSY;
+    *address = MESSAGE_ADDRESS | (u64)cpus[0]->apic_id << 12;
+    *data = (u32)(VECTOR_LINES + (line - lines));
     return 0;
 }
 

@@ -11,6 +11,7 @@
  * them exists.
  */
 #include "arch/x86_64/kmap.h"
+#include "arch/x86_64/arch.h"
 #include "arch/x86_64/pagetable.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/base/early.h"

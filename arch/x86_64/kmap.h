@@ -40,7 +40,5 @@ void kmap_direct(u64 start, u64 end);
 u64 *kmap_leaf(u64 virt);
 /* Maps one page (PTE_READ and so on: pagetable.h); panics without memory for tables. */
 void kernel_map_page(u64 virt, pa_t pa, u32 prot);
-/* Device registers, uncached; NULL when the window is full. */
-volatile void *kernel_map_device(pa_t pa, usize bytes);
-/* The same, write-combining: for pixels. */
+/* Memory of a device, write-combining: for pixels. */
 void *kernel_map_framebuffer(pa_t pa, usize bytes);

@@ -19,6 +19,7 @@
  *              315 task         its space and the list of its threads
  *               320 thread      parking, and being let go
  *                330 wait       wait queues, the queue of a sleeping lock, pools of structures
+ *                 350 device    a driver's queue of requests
  *                400 run queue
  *                 410 timers
  *                  500 slab cache
@@ -51,6 +52,7 @@ enum lock_rank {
     LOCK_TASK = 315,
     LOCK_THREAD = 320,
     LOCK_WAIT = 330,
+    LOCK_DEVICE = 350,
     LOCK_RUNQUEUE = 400,
     LOCK_TIMER = 410,
     LOCK_SLAB = 500,

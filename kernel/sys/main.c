@@ -6,6 +6,7 @@
  */
 #include "arch/x86_64/arch.h"
 #include "kernel/base/log.h"
+#include "kernel/dev/dev.h"
 #include "kernel/mm/ksm.h"
 #include "kernel/mm/mm.h"
 #include "kernel/sys/init_start.h"
@@ -26,6 +27,7 @@ void kernel_main(void)
     smp_start();
     frame_cache_size();
     log_line("%u CPU%s, arguments: %s", cpu_count, cpu_count == 1 ? "" : "s", boot_info.cmdline);
+    dev_init();
     init_start();
     cpu_main();
 }
