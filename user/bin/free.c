@@ -3,42 +3,18 @@
  *
  *     free [-k | -m | -h]     kilobytes (default), megabytes, or what reads best
  */
+#include "user/lib/figure.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+
+#define PAGE_KB 4
 
 static char unit = 'k';
 
 /* A field of /proc/meminfo in kilobytes, 0 if it is not there. */
 static double field(const char *name)
 {
-    char line[128];
-    double kilobytes = 0;
-    size_t length = strlen(name);
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, name, length) == 0 && line[length] == ':') {
-            kilobytes = atof(line + length + 1);
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return kilobytes;
-}
-
-/* Pages saved by merging, in kilobytes. */
-static double merged(void)
-{
-    double pages = 0;
-    FILE *file = fopen("/sys/kernel/mm/ksm/pages_sharing", "re");
-    if (file) {
-        if (fscanf(file, "%lf", &pages) != 1) {
-            pages = 0;
-        }
-        fclose(file);
-    }
-    return pages * 4;
+    return figure_read("/proc/meminfo", name);
 }
 
 static void print_amount(double kilobytes)
@@ -79,7 +55,7 @@ int main(int argc, char **argv)
     double memory[] = {total, total - unused - cache, unused, field("Shmem"),
                        cache, field("MemAvailable")};
     double swapped[] = {swap, swap - field("SwapFree"), field("SwapFree")};
-    double saved[] = {merged()};
+    double saved[] = {figure_read("/sys/kernel/mm/ksm/pages_sharing", NULL) * PAGE_KB};
     printf("%7s%12s%12s%12s%12s%12s%12s\n", "", "total", "used", "free", "shared", "buff/cache",
            "available");
     print_row("Mem:", memory, 6);

@@ -9,10 +9,13 @@
  *     swap    pages in and out      faults  all, those that needed a device, copies on write
  *     system  interrupts, switches  cpu     percent in programs, in the kernel, idle
  */
+#include "user/lib/figure.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define PAGE_KB 4
 
 struct figures {
     double running, blocked;                         /* now */
@@ -21,46 +24,14 @@ struct figures {
     double interrupts, switches, user, system, idle; /* since boot */
 };
 
-/* Finds `name` at the beginning of a line of path and returns the number behind it, 0 if none. */
-static double find_number(const char *path, const char *name)
-{
-    char line[512];
-    double number = 0;
-    size_t length = strlen(name);
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, name, length) == 0 && strchr(" \t:", line[length])) {
-            number = atof(line + length + 1);
-            break;
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return number;
-}
-
 static double memory(const char *name)
 {
-    return find_number("/proc/meminfo", name);
+    return figure_read("/proc/meminfo", name);
 }
 
 static double event(const char *name)
 {
-    return find_number("/proc/vmstat", name);
-}
-
-static double read_sharing(void)
-{
-    double pages = 0;
-    FILE *file = fopen("/sys/kernel/mm/ksm/pages_sharing", "re");
-    if (file) {
-        if (fscanf(file, "%lf", &pages) != 1) {
-            pages = 0;
-        }
-        fclose(file);
-    }
-    return pages;
+    return figure_read("/proc/vmstat", name);
 }
 
 static void read_cpu(struct figures *f)
@@ -81,19 +52,19 @@ static void read_cpu(struct figures *f)
 static struct figures read_figures(void)
 {
     struct figures f = {
-        .running = find_number("/proc/stat", "procs_running"),
-        .blocked = find_number("/proc/stat", "procs_blocked"),
+        .running = figure_read("/proc/stat", "procs_running"),
+        .blocked = figure_read("/proc/stat", "procs_blocked"),
         .swap_used = memory("SwapTotal") - memory("SwapFree"),
         .free = memory("MemFree"),
         .cache = memory("Buffers") + memory("Cached"),
-        .saved = read_sharing() * 4,
+        .saved = figure_read("/sys/kernel/mm/ksm/pages_sharing", NULL) * PAGE_KB,
         .swap_in = event("pswpin"),
         .swap_out = event("pswpout"),
         .faults = event("pgfault"),
         .major = event("pgmajfault"),
         .copies = event("cow_ksm"),
-        .interrupts = find_number("/proc/stat", "intr"),
-        .switches = find_number("/proc/stat", "ctxt"),
+        .interrupts = figure_read("/proc/stat", "intr"),
+        .switches = figure_read("/proc/stat", "ctxt"),
     };
     read_cpu(&f);
     return f;
@@ -143,13 +114,9 @@ int main(int argc, char **argv)
         return 2;
     }
     struct figures before = {0}, now = read_figures();
-    double uptime = 1;
-    FILE *file = fopen("/proc/uptime", "re");
-    if (file) {
-        if (fscanf(file, "%lf", &uptime) != 1 || uptime <= 0) {
-            uptime = 1;
-        }
-        fclose(file);
+    double uptime = figure_read("/proc/uptime", NULL);
+    if (uptime <= 0) {
+        uptime = 1;
     }
     for (long line = 0; count < 0 || line < count; line++) {
         if (line % 20 == 0) {

@@ -1,6 +1,7 @@
 /*
  * The knobs and counters of merging, in /sys/kernel/mm/ksm, and of memory, in /proc/meminfo.
  */
+#include "user/lib/figure.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,17 +154,5 @@ long ksm_merging_pages(pid_t pid)
 /* A field of /proc/meminfo such as "MemFree", in megabytes; 0 if it is not there. */
 double memory_mb(const char *field)
 {
-    FILE *file = fopen("/proc/meminfo", "re");
-    char line[128];
-    double megabytes = 0;
-    while (file && fgets(line, sizeof line, file)) {
-        size_t length = strlen(field);
-        if (strncmp(line, field, length) == 0 && line[length] == ':') {
-            megabytes = atof(line + length + 1) / 1024;
-        }
-    }
-    if (file) {
-        fclose(file);
-    }
-    return megabytes;
+    return figure_read("/proc/meminfo", field) / 1024;
 }
