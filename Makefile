@@ -92,7 +92,7 @@ UNITLIB  := $(O)/tests/unit/lib.a
 
 # ---- Targets a person names -----------------------------------------------------------------------
 
-.PHONY: all build setup run test test-linux unit guest bench gdb lint format compile_commands.json clean help
+.PHONY: all build setup run test test-linux unit guest bench model gdb lint format compile_commands.json clean help
 .DEFAULT_GOAL := all
 
 # Sub-makes build: the packages must be there before the wildcard tools above are looked up again.
@@ -123,6 +123,10 @@ test-linux: setup
 unit: $(UNIT)
 guest: $(PROGRAMS) $(GLIBC) $(BENCH_INIT)
 
+# Spin searches every state of the protocols in tests/models.
+model: setup
+	@tests/models/check
+
 bench: all
 	@tools/bench --build $(O) $(BENCHFLAGS)
 
@@ -144,6 +148,7 @@ help:
 	@echo 'make test          every test, on the normal and the debug build  [T=name: only these]'
 	@echo 'make test-linux    the guest tests on this Linux, which is their oracle  [T=name]'
 	@echo 'make bench         figures beside Linux in the same virtual machine'
+	@echo 'make model         search the models of the protocols for failures'
 	@echo 'make gdb           debugger for a machine started with tools/vm --gdb'
 	@echo 'make lint          formatting and static checks      make format   apply the formatting'
 	@echo 'make setup         install the packages the build needs'
