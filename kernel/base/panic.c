@@ -24,8 +24,7 @@ static void print_return_address(u64 rip)
 
 static void print_registers(const struct trap_frame *frame)
 {
-    log_line("  rip %016lx  rsp %016lx  flags %08lx  trap %lu  error %#lx", frame->rip, frame->rsp,
-             frame->rflags, frame->vector, frame->error_code);
+    log_line("  rip %016lx  rsp %016lx  flags %08lx", frame->rip, frame->rsp, frame->rflags);
     log_line("  rax %016lx  rbx %016lx  rcx %016lx  rdx %016lx", frame->rax, frame->rbx, frame->rcx,
              frame->rdx);
     log_line("  rsi %016lx  rdi %016lx  rbp %016lx  r8  %016lx", frame->rsi, frame->rdi, frame->rbp,
@@ -54,14 +53,18 @@ static void panic_begin(const char *template, va_list arguments)
              thread ? thread->name : "-", thread && thread->task ? thread->task->name : "-");
 }
 
-void panic(const char *template, ...)
+/* What panic() does once it has kept its caller's registers: arch/x86_64/panic.asm. */
+struct trap_frame panic_registers;
+void panic_speak(const char *template, ...);
+
+void panic_speak(const char *template, ...)
 {
     va_list arguments;
 
     va_start(arguments, template);
     panic_begin(template, arguments);
-    const u64 *frame = __builtin_frame_address(0); /* the caller's rbp, the return address */
-    backtrace_walk(frame[1], frame[0], print_return_address);
+    print_registers(&panic_registers);
+    backtrace_walk(panic_registers.rip, panic_registers.rbp, print_return_address);
     cpu_halt_forever();
 }
 
@@ -71,6 +74,7 @@ void panic_trap(const struct trap_frame *frame, const char *template, ...)
 
     va_start(arguments, template);
     panic_begin(template, arguments);
+    log_line("  trap %lu, error %#lx", frame->vector, frame->error_code);
     print_registers(frame);
     backtrace_walk(frame->rip, frame->rbp, print_return_address);
     cpu_halt_forever();

@@ -7,6 +7,7 @@
  * acknowledged.
  */
 #include "arch/x86_64/arch.h"
+#include "kernel/base/log.h"
 #include "kernel/base/slab.h"
 #include "kernel/sys/lookup.h"
 #include "kernel/sys/machine.h"
@@ -199,6 +200,8 @@ s64 native_power(struct trap_frame *frame)
         machine_power_off();
     if (how == MG_POWER_REBOOT)
         machine_reboot();
+    if (how == MG_POWER_PANIC)
+        panic("asked for by %.16s", current_thread()->task->name);
     return -EINVAL;
 }
 

@@ -315,7 +315,7 @@ struct mg_object_info {
 
 enum { MG_PHYS_UNCACHED = 0, MG_PHYS_WRITE_COMBINING = 1, MG_PHYS_CACHED = 2 };
 enum { MG_SEEK_DATA = 0, MG_SEEK_HOLE = 1 };
-enum { MG_POWER_OFF = 0, MG_POWER_REBOOT = 1 };
+enum { MG_POWER_OFF = 0, MG_POWER_REBOOT = 1, MG_POWER_PANIC = 2 };
 
 enum {
     MG_STATS_MEMORY = 1, /* struct mg_memory_stats */

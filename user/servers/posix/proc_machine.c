@@ -259,15 +259,13 @@ long proc_show_boot_cmdline(struct pseudo_node *node, struct thread *thread, str
 long proc_store_sysrq(struct pseudo_node *node, struct thread *thread, const char *text,
                       usize length)
 {
-    static const char panic[] = "PANIC: asked for by sysrq-trigger";
-
     (void)node;
     (void)thread;
     (void)length;
     switch (*text) {
     case 'b': return mg_power(POSIX_HANDLE_SYSTEM, MG_POWER_REBOOT);
     case 'o': return mg_power(POSIX_HANDLE_SYSTEM, MG_POWER_OFF);
-    case 'c': mg_log_write(POSIX_HANDLE_SYSTEM, panic, sizeof panic - 1); __builtin_trap();
+    case 'c': return mg_power(POSIX_HANDLE_SYSTEM, MG_POWER_PANIC);
     default: return 0; /* unknown letters do nothing, in Linux too */
     }
 }
