@@ -154,32 +154,35 @@ static void build_stack(struct program *program)
         u64 random[2];
     } strings = {"init", {hash_u64(time_ns()), hash_u64(time_realtime_offset ^ ~time_ns())}};
     va_t strings_at = USER_END - sizeof(strings);
-    u64 words[] = {
-        1,         strings_at,
-        0,         0, /* argc, argv, NULL, and an empty environment */
-        AT_HWCAP,  hardware_features(),
-        AT_PAGESZ, PAGE_SIZE,
-        AT_CLKTCK, 100,
-        AT_PHDR,   headers ? headers + program->bias : 0,
-        AT_PHENT,  header->segment_size,
-        AT_PHNUM,  header->segment_count,
-        AT_BASE,   0,
-        AT_FLAGS,  0,
-        AT_ENTRY,  program->entry,
-        AT_UID,    0,
-        AT_EUID,   0,
-        AT_GID,    0,
-        AT_EGID,   0,
-        AT_SECURE, 0,
-        AT_RANDOM, strings_at + sizeof(strings.name),
-        AT_EXECFN, strings_at,
-        AT_NULL,   0,
-    };
+    struct {
+        u64 argc, argv[2], environment[1];
+        struct elf_aux aux[17];
+    } words = {.argc = 1,
+               .argv = {strings_at, 0},
+               .aux = {
+                   {AT_HWCAP, hardware_features()},
+                   {AT_PAGESZ, PAGE_SIZE},
+                   {AT_CLKTCK, 100},
+                   {AT_PHDR, headers ? headers + program->bias : 0},
+                   {AT_PHENT, header->segment_size},
+                   {AT_PHNUM, header->segment_count},
+                   {AT_BASE, 0},
+                   {AT_FLAGS, 0},
+                   {AT_ENTRY, program->entry},
+                   {AT_UID, 0},
+                   {AT_EUID, 0},
+                   {AT_GID, 0},
+                   {AT_EGID, 0},
+                   {AT_SECURE, 0},
+                   {AT_RANDOM, strings_at + sizeof(strings.name)},
+                   {AT_EXECFN, strings_at},
+                   {AT_NULL, 0},
+               }};
 
     map_private(program->mm, USER_END - STACK_BYTES, USER_END, MAP_GROWSDOWN | MAP_STACK);
     program->stack = ALIGN_DOWN(strings_at - sizeof(words), 16);
     put(program->mm, strings_at, &strings, sizeof(strings));
-    put(program->mm, program->stack, words, sizeof(words));
+    put(program->mm, program->stack, &words, sizeof(words));
 }
 
 /* --- its handles and its thread --- */

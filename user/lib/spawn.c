@@ -84,17 +84,20 @@ static long build_stack(mg_handle task, const struct spawn *spawn, u64 bias, u64
         u64 random[2];
     } strings = {.random = {0x6d65726765000000 ^ (u64)spawn->size, (u64)&strings}};
     u64 strings_at = STACK_TOP - sizeof strings;
-    u64 words[] = {
-        1,         strings_at,
-        0,         0, /* argc, argv, NULL, and an empty environment */
-        AT_PAGESZ, PAGE_BYTES,
-        AT_PHDR,   elf_segments_address(spawn->image) + bias,
-        AT_PHENT,  header->segment_size,
-        AT_PHNUM,  header->segment_count,
-        AT_ENTRY,  header->entry + bias,
-        AT_RANDOM, strings_at + sizeof strings.name,
-        AT_NULL,   0,
-    };
+    struct {
+        u64 argc, argv[2], environment[1];
+        struct elf_aux aux[7];
+    } words = {.argc = 1,
+               .argv = {strings_at, 0},
+               .aux = {
+                   {AT_PAGESZ, PAGE_BYTES},
+                   {AT_PHDR, elf_segments_address(spawn->image) + bias},
+                   {AT_PHENT, header->segment_size},
+                   {AT_PHNUM, header->segment_count},
+                   {AT_ENTRY, header->entry + bias},
+                   {AT_RANDOM, strings_at + sizeof strings.name},
+                   {AT_NULL, 0},
+               }};
     long error =
         map_anonymous(task, STACK_TOP - STACK_BYTES, STACK_TOP, PROT_READ | PROT_WRITE, MAP_STACK);
 
@@ -103,7 +106,7 @@ static long build_stack(mg_handle task, const struct spawn *spawn, u64 bias, u64
     if (!error)
         error = copy_out(task, strings_at, &strings, sizeof strings);
     if (!error)
-        error = copy_out(task, *stack, words, sizeof words);
+        error = copy_out(task, *stack, &words, sizeof words);
     return error;
 }
 
