@@ -52,6 +52,7 @@ static struct cpu *cpu_make(const struct acpi_cpu *from, u32 id)
     block->cpu.self = &block->cpu;
     block->cpu.arch = &block->arch;
     block->cpu.id = id;
+    block->cpu.bit = BIT(id);
     block->cpu.apic_id = from->apic_id;
     block->cpu.node = from->node;
     block->cpu.kernel_stack = (u64)stack;

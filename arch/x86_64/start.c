@@ -13,7 +13,7 @@
 #include "arch/x86_64/segments.h"
 #include "kernel/base/log.h"
 
-static struct cpu boot_cpu;
+static struct cpu boot_cpu = {.bit = 1};
 static struct cpu_arch boot_cpu_arch;
 
 /* The boot CPU's APIC id, before its APIC is set up: leaf 0xb has all 32 bits. */

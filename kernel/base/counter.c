@@ -1,9 +1,7 @@
 /*
- * counter.c: where the per-CPU counts live, and their sums.
+ * counter.c: names and sums of the counts that each CPU keeps.
  */
 #include "kernel/base/counter.h"
-
-u64 counter_values[CPU_MAX][(COUNTER_END + 7) & ~7] aligned_to(64);
 
 const char *const counter_names[COUNTER_END] = {
 #define COUNTER_NAME(name) #name,
@@ -16,6 +14,6 @@ u64 counter_sum(enum counter counter)
     u64 sum = 0;
 
     for (u32 id = 0; id < cpu_count; id++)
-        sum += counter_values[id][counter];
+        sum += *(const volatile u64 *)&cpus[id]->counters[counter];
     return sum;
 }

@@ -30,14 +30,17 @@ enum counter {
         COUNTER_END
 };
 
-extern u64 counter_values[CPU_MAX][(COUNTER_END + 7) & ~7];
+static_assert(COUNTER_END <= CPU_COUNTERS, "struct cpu has too few counters");
+
 extern const char *const counter_names[COUNTER_END];
 
-/* May lose one under a nested interrupt on the same CPU that counts the same event; no interrupt
- * handler does. */
+/* One instruction, so neither an interrupt nor a change of CPU comes in between. */
 static inline void count_add(enum counter counter, u64 n)
 {
-    counter_values[this_cpu()->id][counter] += n;
+    __asm__ volatile("addq %1, %%gs:%a0"
+                     :
+                     : "ri"(offsetof(struct cpu, counters) + 8 * (u64)counter), "er"(n)
+                     : "memory", "cc");
 }
 static inline void count(enum counter counter)
 {

@@ -14,6 +14,8 @@
 #define CPU_MAX 64
 typedef u64 cpumask_t; /* bit n = CPU n */
 
+#define CPU_COUNTERS 96
+
 struct thread;
 struct mm;
 
@@ -49,6 +51,7 @@ struct cpu {
     _Atomic u32 resched;    /* 32: schedule before user mode; set by other CPUs too */
 
     u32 id;
+    cpumask_t bit; /* 1 << id */
     u32 apic_id, node;
     _Atomic bool online;
 
@@ -58,6 +61,7 @@ struct cpu {
     void *arch; /* GDT, TSS, IST stacks: arch/x86_64 */
 
     u64 interrupts, shootdowns_received, shootdowns_sent;
+    u64 counters[CPU_COUNTERS]; /* by enum counter: counter.h */
     u32 interrupt_depth;
     bool interrupted_user; /* the interrupt being handled came from user mode */
 #ifdef MG_DEBUG

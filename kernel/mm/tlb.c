@@ -63,11 +63,6 @@ static struct {
     _Atomic cpumask_t from;
 } aligned_to(64) inbox[CPU_MAX]; /* by the CPU that is asked */
 
-static cpumask_t cpu_bit(const struct cpu *cpu)
-{
-    return 1ul << cpu->id;
-}
-
 /* --- what a CPU does to itself: interrupts off --- */
 
 static void cpu_flush_all(struct cpu *cpu, struct mm *mm)
@@ -99,7 +94,7 @@ static void cpu_leave(struct cpu *cpu, struct mm *mm)
     atomic_store(&cpu->tlb.mm, NULL);
     atomic_store(&cpu->tlb.lazy, false);
     pt_load(NULL);
-    atomic_fetch_and(&mm->tlb_cpus, ~cpu_bit(cpu));
+    atomic_fetch_and(&mm->tlb_cpus, ~cpu->bit);
 }
 
 static void cpu_obey(struct cpu *cpu, const struct tlb_request *request)
@@ -134,7 +129,7 @@ void tlb_answer(void)
 
         cpu_obey(cpu, request);
         cpu->shootdowns_received++;
-        atomic_fetch_and(&request->pending, ~cpu_bit(cpu));
+        atomic_fetch_and(&request->pending, ~cpu->bit);
     }
     irq_restore(flags);
 }
@@ -156,7 +151,7 @@ static void tlb_ask(struct cpu *cpu, const struct tlb_request *request, cpumask_
     for (cpumask_t left = mask; left; left &= left - 1) {
         u32 id = bit_lowest(left);
 
-        if (atomic_fetch_or(&inbox[id].from, cpu_bit(cpu)) == 0)
+        if (atomic_fetch_or(&inbox[id].from, cpu->bit) == 0)
             interrupt |= 1ul << id;
     }
     if (interrupt)
@@ -187,12 +182,12 @@ static void tlb_demand(const struct tlb_request *request, cpumask_t mask)
 {
     struct cpu *cpu = this_cpu();
 
-    if (mask & cpu_bit(cpu)) {
+    if (mask & cpu->bit) {
         u64 flags = irq_save();
 
         cpu_obey(cpu, request);
         irq_restore(flags);
-        mask &= ~cpu_bit(cpu);
+        mask &= ~cpu->bit;
     }
     if (mask && demand_spares_lazy(request->demand))
         mask &= ~lazy_cpus(mask);
@@ -311,18 +306,18 @@ void tlb_switch_mm(struct mm *next)
     struct cpu *cpu = this_cpu();
     struct mm *old = atomic_load_explicit(&cpu->tlb.mm, memory_order_relaxed);
 
-    if (unlikely(!next || next == old)) {
+    if (unlikely(next == old) || unlikely(!next)) {
         if (old)
             switch_lazy(cpu, old, next);
         return;
     }
-    atomic_fetch_or(&next->tlb_cpus, cpu_bit(cpu));
+    atomic_fetch_or(&next->tlb_cpus, cpu->bit);
     cpu->tlb.generation = atomic_load(&next->tlb_generation);
     atomic_store_explicit(&cpu->tlb.mm, next, memory_order_relaxed);
     atomic_store_explicit(&cpu->tlb.lazy, false, memory_order_relaxed);
     pt_load(&next->pt);
     if (old)
-        atomic_fetch_and(&old->tlb_cpus, ~cpu_bit(cpu));
+        atomic_fetch_and(&old->tlb_cpus, ~cpu->bit);
 }
 
 void tlb_forget_mm(struct mm *mm)

@@ -95,8 +95,7 @@ static noinline_fn s64 forward(struct trap_frame *frame)
     return status;
 }
 
-/* What is no plain result: an error, or one of those that no call can return. */
-static noinline_fn void finish_special(struct trap_frame *frame, s64 result)
+void syscall_finish_special(struct trap_frame *frame, s64 result)
 {
     if (result == -EINTR)
         result = take_up_again(find_handler(frame->error_code), frame);
@@ -114,5 +113,5 @@ void syscall_dispatch(struct trap_frame *frame)
     if (likely(result >= 0))
         frame->rax = (u64)result;
     else
-        finish_special(frame, result);
+        syscall_finish_special(frame, result);
 }

@@ -25,3 +25,6 @@ typedef s64 (*syscall_handler)(struct trap_frame *frame);
 #define SYSCALL_ARG3(frame) ((frame)->r10)
 #define SYSCALL_ARG4(frame) ((frame)->r8)
 #define SYSCALL_ARG5(frame) ((frame)->r9)
+
+/* The end of a call whose result is negative: an error, or one of those that no call can return. */
+void syscall_finish_special(struct trap_frame *frame, s64 result);

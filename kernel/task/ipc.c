@@ -158,6 +158,7 @@ static always_inline void take_call(struct thread *caller, u64 cookie, struct th
     struct trap_frame *to = receiver->ipc.frame;
     u64 token = caller->ipc.token += 1ul << 32;
 
+    to->rax = 0;
     to->rdi = cookie;
     to->rsi = token;
     if (likely(caller->ipc.kind == IPC_MESSAGE))
@@ -197,6 +198,7 @@ static always_inline struct thread *write_reply(struct thread *caller, struct th
     struct trap_frame *to = caller->ipc.frame;
 
     if (likely(caller->ipc.kind == IPC_MESSAGE)) {
+        to->rax = 0;
         copy_words(to, from);
         if (unlikely(self->ipc.passing.type))
             give_passed(self, caller);

@@ -99,9 +99,9 @@ static always_inline void sched_finish_switch(struct thread *self)
         sched_finish_dead(prev);
 }
 
-/* Runs `next`, which the caller owns and whose stack is still, on this CPU; returns when somebody
- * switches back. Interrupts are off. */
-static always_inline void sched_switch_threads(struct cpu *cpu, struct thread *prev, struct thread *next)
+/* `next` runs on this CPU from now on, in everything but registers and stack. */
+static always_inline void sched_begin_switch(struct cpu *cpu, struct thread *prev,
+                                             struct thread *next)
 {
     struct mm *mm = next->task->mm;
 
@@ -109,12 +109,20 @@ static always_inline void sched_switch_threads(struct cpu *cpu, struct thread *p
     atomic_store_explicit(&next->on_cpu, 1, memory_order_relaxed);
     /* A full barrier where the CPU changes: whoever sets a work bit and then reads `cpu` must see
      * the new one, unless we see the bit when we look at it before user mode. */
-    if (next->cpu != cpu->id)
+    if (unlikely(next->cpu != cpu->id))
         __atomic_exchange_n(&next->cpu, cpu->id, __ATOMIC_SEQ_CST);
-    next->previous = prev;
     sched_switch_held_locks(cpu, prev, next);
     if (mm != prev->task->mm)
         sched_switch_mm_hook(mm);
+}
+
+/* Runs `next`, which the caller owns and whose stack is still, on this CPU; returns when somebody
+ * switches back. Interrupts are off. */
+static always_inline void sched_switch_threads(struct cpu *cpu, struct thread *prev,
+                                               struct thread *next)
+{
+    sched_begin_switch(cpu, prev, next);
+    next->previous = prev;
     arch_switch(cpu, prev, next);
     sched_finish_switch(prev);
 }
@@ -137,22 +145,32 @@ static inline void sched_run_claimed(struct thread *thread, s64 result)
     sched_make_runnable(thread);
 }
 
-/* Gives up the CPU, directly to `next` if possible: no queue, no clock. next is claimed (its sleep
- * returns 0), or NULL. The current thread is prepared to sleep; interrupts are off, no locks are
- * held. */
+/*
+ * Gives up the CPU, directly to `next` if possible: no queue, no clock. next is claimed, or NULL: a
+ * thread that waited for a message, has it in its registers now, and only has to go back to user
+ * mode with them (unless a handle came along, which it must install itself). Returns when the current
+ * thread, which is prepared to sleep, runs again; not at all if that is by this very way. Interrupts
+ * are off, no locks are held.
+ */
 static always_inline void sched_hand_over(struct thread *self, struct thread *next)
 {
-    if (likely(next != NULL)) {
-        struct cpu *cpu = this_cpu();
+    struct cpu *cpu = this_cpu();
 
-        next->wake_result = 0;
-        /* on_cpu is still 1 when it has not finished going to sleep elsewhere. */
-        if (likely(!atomic_load_explicit(&next->on_cpu, memory_order_acquire) &&
-                   next->affinity >> cpu->id & 1)) {
-            sched_switch_threads(cpu, self, next);
-            return;
-        }
-        sched_make_runnable(next);
+    if (unlikely(!next)) {
+        sched_schedule();
+        return;
     }
-    sched_schedule();
+    next->wake_result = 0;
+    /* on_cpu is still 1 when it has not finished going to sleep elsewhere. */
+    if (unlikely(atomic_load_explicit(&next->on_cpu, memory_order_acquire) ||
+                 !(next->affinity & cpu->bit))) {
+        sched_make_runnable(next);
+        sched_schedule();
+    } else if (unlikely(next->ipc.incoming.type | next->ipc.passing.type)) {
+        sched_switch_threads(cpu, self, next);
+    } else {
+        sched_begin_switch(cpu, self, next);
+        arch_switch_to_user(cpu, self, next);
+        sched_finish_switch(self);
+    }
 }

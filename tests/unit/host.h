@@ -173,11 +173,10 @@ bool irq_enabled(void)
 
 struct cpu *cpus[CPU_MAX];
 u32 cpu_count;
-u64 counter_values[CPU_MAX][(COUNTER_END + 7) & ~7];
 
 static inline u64 host_counter(enum counter counter)
 {
-    return counter_values[0][counter];
+    return this_cpu()->counters[counter];
 }
 
 /* Call it first. */

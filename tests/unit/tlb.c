@@ -246,6 +246,7 @@ static void test_storm(void)
     for (u32 i = 0; i < CPUS; i++) {
         processors[i].cpu.self = &processors[i].cpu;
         processors[i].cpu.id = i;
+        processors[i].cpu.bit = BIT(i);
         processors[i].random = random_u64();
         cpus[i] = &processors[i].cpu;
     }
@@ -270,12 +271,12 @@ static struct mm *const mm = &spaces[0].mm, *const other = &spaces[1].mm;
 static void start_alone(void)
 {
     memset(processors, 0, sizeof(processors));
-    memset(counter_values, 0, sizeof(counter_values));
     for (u32 i = 0; i < SPACES; i++) {
         atomic_store(&spaces[i].mm.tlb_cpus, 0);
         atomic_store(&spaces[i].mm.tlb_generation, 0);
     }
     processors[0].cpu.self = &processors[0].cpu;
+    processors[0].cpu.bit = 1;
     cpus[0] = &processors[0].cpu;
     cpu_count = 1;
     if (syscall(SYS_arch_prctl, ARCH_SET_GS, &processors[0].cpu))
