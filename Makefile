@@ -92,7 +92,7 @@ UNITLIB  := $(O)/tests/unit/lib.a
 
 # ---- Targets a person names -----------------------------------------------------------------------
 
-.PHONY: all build setup run test test-linux unit guest bench model gdb lint format compile_commands.json clean help
+.PHONY: all build setup run test test-linux unit guest bench model soak gdb lint format compile_commands.json clean help
 .DEFAULT_GOAL := all
 
 # Sub-makes build: the packages must be there before the wildcard tools above are looked up again.
@@ -127,6 +127,16 @@ guest: $(PROGRAMS) $(GLIBC) $(BENCH_INIT)
 model: setup
 	@tests/models/check
 
+# Random work on four CPUs for so long, every page checked, on both builds.
+MINUTES ?= 60
+soak: setup
+	$(submake) build
+	$(submake) build DEBUG=1 O=$(O)-debug
+	@for build in $(O) $(O)-debug; do \
+	    tools/vm --iso $$build/merganser.iso --smp 4 --mem 512 --timeout $$(($(MINUTES) * 60 + 300)) \
+	        -- /tests/soak $(MINUTES) $(SEED) || exit 1; \
+	done
+
 bench: all
 	@tools/bench --build $(O) $(BENCHFLAGS)
 
@@ -149,6 +159,7 @@ help:
 	@echo 'make test-linux    the guest tests on this Linux, which is their oracle  [T=name]'
 	@echo 'make bench         figures beside Linux in the same virtual machine'
 	@echo 'make model         search the models of the protocols for failures'
+	@echo 'make soak          random work, every page checked  [MINUTES=60 SEED=N]'
 	@echo 'make gdb           debugger for a machine started with tools/vm --gdb'
 	@echo 'make lint          formatting and static checks      make format   apply the formatting'
 	@echo 'make setup         install the packages the build needs'
