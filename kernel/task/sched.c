@@ -133,6 +133,9 @@ static void schedule(bool yields)
 
     struct thread *next = choose(cpu, queue, prev, yields);
     start_turn(cpu, queue, next, now);
+    /* It was put here while its stack was still in use, see sched_make_runnable. */
+    if (unlikely(!(next->affinity >> cpu->id & 1)))
+        atomic_store_explicit(&cpu->resched, 1, memory_order_relaxed);
     if (next == prev) {
         atomic_store_explicit(&prev->state, THREAD_RUNNING, memory_order_relaxed);
         return;
@@ -291,7 +294,8 @@ static void enqueue(struct thread *thread, u32 id)
 }
 
 /* While the stack is still in use where it went to sleep, it can't start elsewhere: a CPU that waited
- * for it could be waited for itself. If it may not run there any more it moves at its next turn. */
+ * for it could be waited for itself. If it may not run there any more, it moves before it is back in
+ * user mode. */
 void sched_make_runnable(struct thread *thread)
 {
     u64 flags = irq_save();
