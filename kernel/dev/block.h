@@ -41,6 +41,8 @@ struct block_request {
     u64 deadline; /* time_ns at which the device counts as hung */
 };
 
+#define BLOCK_SEGMENTS_LEAST 32u /* every device takes so many in a request */
+
 struct block_device {
     char name[BLOCK_NAME];
     u64 sectors;

@@ -527,8 +527,9 @@ static bool describe(struct virtio_blk *disk)
     } while (generation != disk->common->generation);
     block->read_only = disk->features & FEATURE_READ_ONLY;
     block->submit = submit;
-    return block->sectors && block->segments_max && IS_POWER_OF_TWO(block->block_bytes) &&
-           block->block_bytes >= BLOCK_SECTOR && block->block_bytes <= PAGE_SIZE;
+    return block->sectors && block->segments_max >= BLOCK_SEGMENTS_LEAST &&
+           IS_POWER_OF_TWO(block->block_bytes) && block->block_bytes >= BLOCK_SECTOR &&
+           block->block_bytes <= PAGE_SIZE;
 }
 
 static bool attach(const struct pci_function *function)

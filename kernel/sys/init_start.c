@@ -228,6 +228,7 @@ void init_start(void)
     if (!task)
         give_up("no memory for a task", -ENOMEM);
     machine_init();
+    native_block_init();
     struct program program = {.mm = task->mm};
 
     task->pid = PID_INIT;

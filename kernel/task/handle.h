@@ -21,6 +21,7 @@ enum handle_type {
     HANDLE_OBJECT,
     HANDLE_IRQ,
     HANDLE_SYSTEM,
+    HANDLE_BLOCK,
     HANDLE_TYPES
 };
 

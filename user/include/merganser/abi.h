@@ -132,14 +132,22 @@ enum {
     X(0x1073, stats, 5)                                                                            \
     X(0x1074, boot_info, 2)                                                                        \
     X(0x1075, log_write, 3)                                                                        \
-    X(0x1076, log_read, 4)
+    X(0x1076, log_read, 4)                                                                         \
+    /* block devices: info(system, index, struct mg_block_info *), ENOENT after the last;          \
+     * open(system, index, rights) -> device; start(device, task, struct mg_block_io *) -> bytes   \
+     * that will be moved, perhaps fewer than asked for; ended(device, struct mg_block_result *,   \
+     * count) -> how many: the transfers that have ended and were not told of before */            \
+    X(0x1080, block_info, 3)                                                                       \
+    X(0x1081, block_open, 3)                                                                       \
+    X(0x1082, block_start, 3)                                                                      \
+    X(0x1083, block_ended, 3)
 
 enum {
 #define MG_NUMBER(number, name, args) MG_SYS_##name = number,
     MG_NATIVE_CALLS(MG_NUMBER)
 #undef MG_NUMBER
     MG_SYS_FIRST = 0x1000,
-    MG_SYS_END = 0x1080, /* one past the last native number */
+    MG_SYS_END = 0x1090, /* one past the last native number */
 };
 
 /*
@@ -316,6 +324,41 @@ struct mg_object_info {
 enum { MG_PHYS_UNCACHED = 0, MG_PHYS_WRITE_COMBINING = 1, MG_PHYS_CACHED = 2 };
 enum { MG_SEEK_DATA = 0, MG_SEEK_HOLE = 1 };
 enum { MG_POWER_OFF = 0, MG_POWER_REBOOT = 1, MG_POWER_PANIC = 2 };
+
+struct mg_block_info {
+    char name[16];
+    uint64_t bytes;
+    uint32_t block_bytes; /* transfers are of whole blocks, at most 4096 bytes each */
+    uint32_t flags;       /* MG_BLOCK_READ_ONLY */
+};
+enum { MG_BLOCK_READ_ONLY = 1 };
+
+/* In the task's memory; both are multiples of 512. */
+struct mg_block_piece {
+    uint64_t address, bytes;
+};
+
+/*
+ * block_start: the device itself reads or writes the task's pages, which stay where they are until
+ * it is done, even if the task unmaps them or ends. Reading from the device needs MG_RIGHT_READ for
+ * it and MG_RIGHT_WRITE for the task, writing the reverse. A flush, which makes what was written
+ * survive a loss of power, needs MG_RIGHT_WRITE and neither task nor pieces. As many pieces are
+ * taken as make one request of the device: always the first 32 pages.
+ */
+struct mg_block_io {
+    uint64_t sector;     /* of 512 bytes, on the device */
+    uint64_t pieces;     /* address of struct mg_block_piece[count], the caller's */
+    uint32_t op, count;  /* MG_BLOCK_READ, ... */
+    uint32_t port, pad;  /* that is notified when the transfer has ended */
+    uint64_t bits;       /* with these bits */
+    uint64_t cookie;     /* names it in struct mg_block_result */
+};
+enum { MG_BLOCK_READ = 0, MG_BLOCK_WRITE = 1, MG_BLOCK_FLUSH = 2 };
+
+struct mg_block_result {
+    uint64_t cookie;
+    int64_t result; /* bytes, or -errno */
+};
 
 enum {
     MG_STATS_MEMORY = 1, /* struct mg_memory_stats */

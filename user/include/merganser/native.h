@@ -78,6 +78,10 @@ static inline long mg_syscall(long number, long a, long b, long c, long d, long 
 #define mg_boot_info(system, info) MG_CALL(boot_info, system, info)
 #define mg_log_write(system, text, len) MG_CALL(log_write, system, text, len)
 #define mg_log_read(system, offset, buf, size) MG_CALL(log_read, system, offset, buf, size)
+#define mg_block_info(system, index, info) MG_CALL(block_info, system, index, info)
+#define mg_block_open(system, index, rights) MG_CALL(block_open, system, index, rights)
+#define mg_block_start(device, task, io) MG_CALL(block_start, device, task, io)
+#define mg_block_ended(device, results, count) MG_CALL(block_ended, device, results, count)
 
 /* The registers of a message, see struct mg_msg: `port` goes into rdi, the rest comes from and goes
  * back to *msg. */

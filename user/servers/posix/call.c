@@ -4,6 +4,7 @@
  *     message -> call_begin -> handler --result--> answer
  *                                 \--WAITING--> wait queue --woken--> call_run -> handler again
  */
+#include "user/servers/posix/block.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
@@ -83,6 +84,8 @@ void call_run(struct thread *thread)
         result = handler ? handler(thread, thread->args) : call_unknown(thread);
     if (result == WAITING)
         thread->tried = true;
-    else if (result != GONE)
+    else if (result != GONE) {
+        block_forget(thread);
         thread_finish(thread, result);
+    }
 }

@@ -33,6 +33,8 @@ struct file_ops {
     long (*map)(struct file *file, struct mg_map *map);
     /* The size for SEEK_END; files without it can't be seeked. */
     long (*size)(struct file *file);
+    /* fsync: may wait. NULL = nothing to be done. */
+    long (*sync)(struct file *file, struct thread *thread);
     long (*iterate)(struct file *file, struct dir_sink *sink);
     void (*release)(struct file *file);
 };

@@ -6,7 +6,7 @@
  *
  *     message -+- a client's call ------> call.c: table, handler, answer
  *              +- a client's fault -----> fault.c: signal
- *              +- notification ---------> terminal, timers
+ *              +- notification ---------> terminal, disks, timers
  *     then the threads that these have woken run their handlers again
  *
  * Start-up takes the handles that init gives (user/lib/spawn.h), fills the tree of files, and makes
@@ -14,6 +14,7 @@
  */
 #include "lib/page.h"
 #include "user/lib/spawn.h"
+#include "user/servers/posix/block.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/dev.h"
 #include "user/servers/posix/exec.h"
@@ -95,6 +96,7 @@ static void make_tree(void)
     for (usize i = 0; i < ARRAY_LEN(places); i++)
         inode_put(tmpfs_make_path(places[i], 0755));
     dev_init();
+    block_init();
     mount_shm();
     procfs_mount();
     sysfs_mount();
@@ -161,7 +163,9 @@ static void notified(u64 bits)
 {
     if (bits & MG_NOTIFY_TIMER)
         timer_run();
-    if (bits & ~MG_NOTIFY_TIMER)
+    if (bits & BLOCK_NOTIFY)
+        block_notified();
+    if (bits & ~(MG_NOTIFY_TIMER | BLOCK_NOTIFY))
         tty_notified(bits);
 }
 

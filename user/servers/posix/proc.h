@@ -107,6 +107,9 @@ PROC_SHOW(boot_cmdline);
 PROC_STORE(sysrq);
 void proc_machine_init(void);
 
+/* block_show.c */
+PROC_SHOW(partitions);
+
 /* proc_cpuinfo.c */
 PROC_SHOW(cpuinfo);
 

@@ -7,6 +7,7 @@
  * that takes over its process's number in execve keeps its cookie, and with it its first slot.
  */
 #include "user/servers/posix/process.h"
+#include "user/servers/posix/block.h"
 #include "user/servers/posix/fs.h"
 #include "user/servers/posix/stats.h"
 #include <errno.h>
@@ -191,6 +192,7 @@ void thread_free(struct thread *thread)
     struct process *process = thread->process;
 
     wait_forget(thread);
+    block_forget(thread);
     signal_pending_flush(&thread->pending);
     mg_handle_close(thread->handle);
     slots[thread->tid].thread = NULL;

@@ -280,6 +280,7 @@ static const struct pseudo_entry root_entries[] = {
     SHOWN(version, 0444),
     {.name = "cmdline", .mode = FILE_MODE(0444), .show = proc_show_boot_cmdline},
     SHOWN(filesystems, 0444),
+    SHOWN(partitions, 0444),
     {.name = "sysrq-trigger", .mode = FILE_MODE(0200), .store = proc_store_sysrq},
     {.name = "kpageflags", .mode = FILE_MODE(0400), .ops = &proc_kpageflags_ops},
     {.name = "kpagecount", .mode = FILE_MODE(0400), .ops = &proc_kpagecount_ops},

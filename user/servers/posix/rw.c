@@ -346,7 +346,7 @@ long call_copy_file_range(struct thread *thread, const u64 *args)
     return result;
 }
 
-/* ---- Nothing is ever written back: all files live in memory ---- */
+/* ---- Nothing is ever written back: files live in memory, and what goes to a disk goes at once ---- */
 
 static long check_fd(struct thread *thread, u64 fd)
 {
@@ -359,6 +359,8 @@ long call_fsync(struct thread *thread, const u64 *args)
 
     if (!file)
         return -EBADF;
+    if (file->ops->sync)
+        return file->ops->sync(file, thread);
     return file->inode && !S_ISFIFO(file->inode->mode) ? 0 : -EINVAL;
 }
 

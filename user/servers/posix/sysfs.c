@@ -4,6 +4,7 @@
  */
 #include "user/servers/posix/sysfs.h"
 #include "user/lib/spawn.h"
+#include "user/servers/posix/block.h"
 #include "user/servers/posix/proc.h"
 #include "user/servers/posix/stats.h"
 #include "user/servers/posix/sysinfo.h"
@@ -259,6 +260,7 @@ static const struct pseudo_entry kernel_entries[] = {
 static const struct pseudo_entry root_entries[] = {
     {.name = "kernel", .mode = DIRECTORY, .entries = kernel_entries},
     {.name = "devices", .mode = DIRECTORY, .entries = devices_entries},
+    {.name = "block", .mode = DIRECTORY, .find = block_find_shown, .next = block_next_shown},
     {0},
 };
 

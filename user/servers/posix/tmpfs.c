@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "user/servers/posix/tmpfs.h"
 #include "user/lib/spawn.h"
+#include "user/servers/posix/block.h"
 #include "user/servers/posix/dev.h"
 #include "user/servers/posix/pipe.h"
 #include "user/servers/posix/process.h"
@@ -356,6 +357,8 @@ static long special_open(struct inode *inode, struct file *file, struct thread *
         return fifo_open(inode, file, thread);
     if (S_ISCHR(inode->mode))
         return dev_open(inode, file, thread);
+    if (S_ISBLK(inode->mode))
+        return block_open(inode, file, thread);
     return -ENXIO;
 }
 
