@@ -158,17 +158,25 @@ static void breakpoint(void)
     ok_equal(seen.code, SI_KERNEL, "SI_KERNEL");
 }
 
+enum { MXCSR_ZE = 1 << 2, MXCSR_ZM = 1 << 9 }; /* division by zero: it happened; it is masked */
+
+/* An emulator such as QEMU's TCG notes the division in MXCSR, but raises no exception for it. */
 static void floating_point(void)
 {
     catch_with(SIGFPE, 0);
-    unsigned control = 0x1f80 & ~(1u << 9); /* unmask division by zero */
+    unsigned control = 0x1f80 & ~MXCSR_ZM, noted = 0;
     if (sigsetjmp(fault_return, 1) == 0) {
         volatile double zero = 0, one = 1;
         __asm__ volatile("ldmxcsr %0" : : "m"(control));
         one = one / zero;
+        __asm__ volatile("stmxcsr %0" : "=m"(noted));
     }
     control = 0x1f80;
     __asm__ volatile("ldmxcsr %0" : : "m"(control));
+    if ((noted & (MXCSR_ZE | MXCSR_ZM)) == MXCSR_ZE) {
+        skip("this processor raises no exception of the vector unit");
+        return;
+    }
     ok_equal(seen.signal, SIGFPE, "a division by zero of the vector unit");
     ok_equal(seen.code, FPE_FLTDIV, "FPE_FLTDIV");
 }
