@@ -141,6 +141,9 @@ bench: all
 	@tools/bench --build $(O) $(BENCHFLAGS)
 
 gdb:
+	@[ -e $(O)/merganser.elf ] || { echo 'No $(O)/merganser.elf: `make` builds it.'; exit 1; }
+	@$(PYTHON) -c 'import socket; socket.create_connection(("127.0.0.1", 1234))' 2> /dev/null || \
+	    { echo 'No machine waits for the debugger: start `tools/vm --gdb` in another terminal.'; exit 1; }
 	@gdb -q -ex 'set confirm off' -x tools/gdb/merganser.py -ex 'target remote :1234' $(O)/merganser.elf
 
 lint:
