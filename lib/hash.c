@@ -16,6 +16,7 @@
 #include "lib/hash.h"
 
 #define LANES 4
+#define UNROLL 4
 #define GOLDEN 0x9e3779b97f4a7c15ull /* 2^64 divided by the golden ratio */
 
 struct unaligned {
@@ -42,11 +43,14 @@ u64 hash_page(const void *page, u64 seed)
     u64 key = key_of(seed, 0);
     u64 a = key_of(seed, 1), b = key_of(seed, 2), c = key_of(seed, 3), d = key_of(seed, 4);
 
-    for (; word < end; word += 2 * LANES) {
-        a = step(a, key, word[0], word[1]);
-        b = step(b, key, word[2], word[3]);
-        c = step(c, key, word[4], word[5]);
-        d = step(d, key, word[6], word[7]);
+    for (; word < end; word += UNROLL * 2 * LANES) {
+#pragma GCC unroll 4
+        for (u32 i = 0; i < UNROLL * 2 * LANES; i += 2 * LANES) {
+            a = step(a, key, word[i + 0], word[i + 1]);
+            b = step(b, key, word[i + 2], word[i + 3]);
+            c = step(c, key, word[i + 4], word[i + 5]);
+            d = step(d, key, word[i + 6], word[i + 7]);
+        }
     }
     a = step(a, key, b, c);
     return hash_u64(step(a, key, d, PAGE_BYTES));

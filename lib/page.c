@@ -1,16 +1,16 @@
 /*
- * Comparing whole pages, a word at a time. The loops are unrolled eight words deep so that a word
+ * Comparing whole pages, a word at a time. The loops are unrolled 32 words deep so that a word
  * costs three instructions (load, compare, branch), or one where words can be gathered first.
  */
 #include "lib/page.h"
 
-#define UNROLL 8
+#define UNROLL 32
 
 /* The index of the first word in which the pages differ, or PAGE_WORDS. */
 static inline usize first_difference(const u64 *a, const u64 *b)
 {
     for (usize at = 0; at < PAGE_WORDS; at += UNROLL, a += UNROLL, b += UNROLL) {
-#pragma GCC unroll 8
+#pragma GCC unroll 32
         for (usize i = 0; i < UNROLL; i++) {
             if (a[i] != b[i])
                 return at + i;
@@ -45,7 +45,7 @@ bool page_is_zero(const void *page)
     for (usize at = 0; at < PAGE_WORDS; at += UNROLL, word += UNROLL) {
         u64 seen = 0;
 
-#pragma GCC unroll 8
+#pragma GCC unroll 32
         for (usize i = 0; i < UNROLL; i++)
             seen |= word[i];
         if (seen)
