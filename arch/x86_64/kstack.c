@@ -6,7 +6,8 @@
  * Freed stacks are kept mapped for reuse, up to CACHE_MAX. Beyond that a batch of them is unmapped.
  * Another CPU may still have them in its TLB, so their frames and addresses are not reused before
  * every CPU has answered IPI_STACKS. Nobody waits for that: the next caller who finds
- * `flush_waiting` empty gives the frames back.
+ * `flush_waiting` empty gives the frames back. When thousands of threads end at once most stacks are
+ * freed before the first answer, so somebody (the reaper) must call again until all is done.
  */
 #include "arch/x86_64/kstack.h"
 #include "arch/x86_64/arch.h"
@@ -169,18 +170,29 @@ void *kernel_stack_alloc(void)
     return NULL;
 }
 
+bool kernel_stack_trim(void)
+{
+    struct retired done[BATCH];
+    cpumask_t notify;
+    u64 flags = spin_lock_irq(&lock);
+    u32 count = advance(done, &notify);
+    bool more = retired_count > 0;
+
+    spin_unlock_irq(&lock, flags);
+    if (notify)
+        ipi_send(notify, IPI_STACKS);
+    give_back(done, count);
+    return more;
+}
+
 void kernel_stack_free(void *top)
 {
     u64 *stack = (u64 *)((u8 *)top - KERNEL_STACK_SIZE);
-    struct retired done[BATCH];
-    cpumask_t notify;
     u64 flags = spin_lock_irq(&lock);
 
     *stack = (u64)cached;
     cached = stack;
     cached_count++;
-    u32 count = advance(done, &notify);
     spin_unlock_irq(&lock, flags);
-    ipi_send(notify, IPI_STACKS);
-    give_back(done, count);
+    kernel_stack_trim();
 }

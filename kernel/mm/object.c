@@ -283,9 +283,15 @@ static void handle_put(void *object)
     object_put(object);
 }
 
+static u64 handle_pages(const void *object)
+{
+    return ((const struct object *)object)->resident;
+}
+
 void object_init(void)
 {
-    static const struct handle_class object_class = {.get = handle_get, .put = handle_put};
+    static const struct handle_class object_class = {
+        .get = handle_get, .put = handle_put, .pages = handle_pages};
 
     handle_class_register(HANDLE_OBJECT, &object_class);
 }

@@ -68,7 +68,7 @@ s64 native_task_fork(struct trap_frame *frame)
     if (status == 0)
         status = lookup_server(SYSCALL_ARG1(frame), &port);
     if (status == 0)
-        status = task_fork(parent.object, port.object, SYSCALL_ARG2(frame), (u32)flags, &child);
+        status = task_fork(&parent, port.object, SYSCALL_ARG2(frame), (u32)flags, &child);
     handle_ref_put(&parent);
     handle_ref_put(&port);
     return status < 0 ? status : native_install(HANDLE_TASK, child);
@@ -293,6 +293,28 @@ static void fill_space(struct mg_task_info *info, struct mm *mm)
     info->ksm_merging = info->rss_merged;
 }
 
+#define THREAD_PAGES 5 /* stack and registers */
+
+static u64 mapped_pages(struct task *task)
+{
+    struct mm *mm = task_mm_get(task);
+    u64 pages = mm ? mm_rss(mm) + atomic_load(&mm->pt.tables) : 0;
+
+    if (mm)
+        mm_put(mm);
+    return pages + task->thread_count * THREAD_PAGES;
+}
+
+/* What others can't see of the task: objects that are not mapped, the tasks it has made. */
+static u64 held_pages(struct task *task)
+{
+    u64 pages = handle_table_pages(task);
+
+    for (struct task *made = NULL; (made = task_next_made(task, made));)
+        pages += mapped_pages(made) + handle_table_pages(made);
+    return pages;
+}
+
 s64 native_task_info(struct trap_frame *frame)
 {
     struct mg_task_info info = {0};
@@ -313,6 +335,7 @@ s64 native_task_info(struct trap_frame *frame)
     info.user_ns = times.user_ns;
     info.kernel_ns = times.kernel_ns;
     info.threads = task->thread_count;
+    info.held = held_pages(task);
     handle_ref_put(&ref);
     return user_write(SYSCALL_ARG1(frame), &info, sizeof(info));
 }

@@ -20,7 +20,7 @@ static struct mm *lookup_space(u64 handle, u32 rights, s64 *status)
 
     *status = native_lookup(handle, HANDLE_TASK, rights, &ref);
     if (*status == 0) {
-        mm = task_mm_get(ref.object);
+        mm = task_mm_get_for(&ref);
         *status = mm ? 0 : -ESRCH;
     }
     handle_ref_put(&ref);
@@ -147,7 +147,7 @@ static s64 lookup_side(u64 handle, u64 offset, u32 rights, struct memory_side *s
     }
     status = -EBADF;
     if (ref.type == HANDLE_TASK) {
-        side->mm = task_mm_get(ref.object);
+        side->mm = task_mm_get_for(&ref);
         status = side->mm ? 0 : -ESRCH;
     }
     handle_ref_put(&ref);

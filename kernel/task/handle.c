@@ -131,30 +131,60 @@ s64 handle_install(struct task *task, struct handle_ref *ref, mg_handle wanted)
     return handle;
 }
 
-/* A task that has a server is managed by that, not by itself: it could otherwise give its threads
- * other threads' cookies, or lift its limits. Who is trusted with the machine may do so. The lock
- * is held. */
-static u32 rights_over_self(struct task *task, const struct handle_table *table)
+bool handle_is_trusted(struct task *task)
 {
+    struct handle_table *table = &task->handles;
     u32 system = HANDLE_KEY(HANDLE_SYSTEM, MG_RIGHT_MANAGE);
+
+    spin_lock(&table->lock);
     bool trusted =
         MG_HANDLE_SYSTEM < table->size &&
         (table->entries[MG_HANDLE_SYSTEM].key & (HANDLE_KEY_TYPE | MG_RIGHT_MANAGE)) == system;
+    spin_unlock(&table->lock);
+    return trusted;
+}
 
-    return !task->server || trusted ? MG_RIGHT_ALL : MG_RIGHT_ALL & ~(u32)MG_RIGHT_MANAGE;
+/* A task that has a server is managed by that, not by itself: it could otherwise give its threads
+ * other threads' cookies, or lift its limits. Who is trusted with the machine may do so. */
+static u32 rights_over_self(struct task *task)
+{
+    return !task->server || handle_is_trusted(task) ? MG_RIGHT_ALL
+                                                    : MG_RIGHT_ALL & ~(u32)MG_RIGHT_MANAGE;
 }
 
 static s64 lookup_self(struct task *task, enum handle_type type, u32 rights, struct handle_ref *ref)
 {
     if (type != HANDLE_TASK && type != HANDLE_FREE)
         return -EBADF;
-    spin_lock(&task->handles.lock);
-    u32 held = rights_over_self(task, &task->handles);
-    spin_unlock(&task->handles.lock);
+    u32 held = rights_over_self(task);
+
     if ((held & rights) != rights)
         return -EACCES;
-    *ref = (struct handle_ref){HANDLE_TASK, held, task_get(task), 0};
+    *ref = (struct handle_ref){HANDLE_TASK, held, task_get(task), task->spaces};
     return 0;
+}
+
+/*
+ * A program that hands its own task to another lets that one into its memory. When the task gets
+ * another program, perhaps one with the rights of another user, that is over. Who manages the task
+ * has put the program there.
+ */
+static bool is_stale(const struct handle_entry *entry)
+{
+    return key_type(entry->key) == HANDLE_TASK && !(entry->key & MG_RIGHT_MANAGE) &&
+           entry->cookie != ((const struct task *)entry->object)->spaces;
+}
+
+/* The entry as a reference; the lock is held. */
+static struct handle_ref refer(const struct handle_entry *entry)
+{
+    struct handle_ref ref = {key_type(entry->key), key_rights(entry->key), entry->object,
+                             entry->cookie};
+
+    if (ref.type == HANDLE_TASK)
+        ref.cookie = ((const struct task *)ref.object)->spaces;
+    classes[ref.type]->get(ref.object);
+    return ref;
 }
 
 s64 handle_lookup(struct task *task, mg_handle handle, enum handle_type type, u32 rights,
@@ -174,10 +204,10 @@ s64 handle_lookup(struct task *task, mg_handle handle, enum handle_type type, u3
             status = -EBADF;
         } else if ((key_rights(entry->key) & rights) != rights) {
             status = -EACCES;
+        } else if (is_stale(entry)) {
+            status = -ESRCH;
         } else {
-            *ref = (struct handle_ref){key_type(entry->key), key_rights(entry->key), entry->object,
-                                       entry->cookie};
-            classes[ref->type]->get(ref->object);
+            *ref = refer(entry);
             status = 0;
         }
     }
@@ -221,6 +251,25 @@ s64 handle_close(struct task *task, mg_handle handle)
         return -EBADF;
     drop_entry(&entry);
     return 0;
+}
+
+u64 handle_table_pages(struct task *task)
+{
+    struct handle_table *table = &task->handles;
+    u64 pages = 0, used = 0;
+
+    spin_lock(&table->lock);
+    for (u32 i = 0; i < table->size; i++) {
+        const struct handle_entry *entry = &table->entries[i];
+
+        if (!entry->key)
+            continue;
+        used++;
+        if (classes[key_type(entry->key)]->pages)
+            pages += classes[key_type(entry->key)]->pages(entry->object);
+    }
+    spin_unlock(&table->lock);
+    return pages + used / HANDLES_PER_PAGE;
 }
 
 void handle_table_close(struct handle_table *table)

@@ -26,12 +26,14 @@ enum handle_type {
 };
 
 #define HANDLE_MAX 65536
+#define HANDLES_PER_PAGE 16 /* what a handle and its object cost, for handle_table_pages */
 
 struct handle_ref { /* an object with one reference held */
     enum handle_type type;
     u32 rights;
     void *object;
-    u64 cookie; /* ports: what calls through this handle carry */
+    /* ports: what calls through this handle carry; tasks: the space it was made for */
+    u64 cookie;
 };
 
 /* How each type takes and drops references; floors above register theirs at start-up. */
@@ -42,6 +44,7 @@ struct handle_class {
      * receiver. NULL = not interested. */
     void (*named)(void *object, u32 rights);
     void (*unnamed)(void *object, u32 rights);
+    u64 (*pages)(const void *object); /* memory that goes with its last handle; NULL = little */
 };
 void handle_class_register(enum handle_type type, const struct handle_class *handle_class);
 
@@ -68,9 +71,14 @@ void handle_table_close(struct handle_table *table); /* drops every object; may 
  * under `wanted` when not 0. Returns the handle. -ENOMEM, -EMFILE, -EEXIST (wanted is taken),
  * -ESRCH (the task has ended). May sleep. */
 s64 handle_install(struct task *task, struct handle_ref *ref, mg_handle wanted);
-/* Looks up, checks type (HANDLE_FREE = any) and rights, takes a reference: 0, -EBADF, -EACCES. */
+/* Looks up, checks type (HANDLE_FREE = any) and rights, takes a reference: 0, -EBADF, -EACCES. A
+ * task's handle without MG_RIGHT_MANAGE is for the space it had: -ESRCH once that was exchanged. */
 s64 handle_lookup(struct task *task, mg_handle handle, enum handle_type type, u32 rights,
                   struct handle_ref *ref);
+/* Whether the task has the system handle where its first program got it, and may manage. */
+bool handle_is_trusted(struct task *task);
+/* Memory that the table and what it names take. */
+u64 handle_table_pages(struct task *task);
 /* Drops the reference and forgets the object; harmless on an empty ref. May sleep. */
 void handle_ref_put(struct handle_ref *ref);
 s64 handle_close(struct task *task, mg_handle handle); /* 0, -EBADF; may sleep */

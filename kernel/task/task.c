@@ -1,12 +1,17 @@
 /*
  * task.c: tasks: made, copied, ended.
  *
- *     task_create / task_fork ─▶ threads join ─▶ ... ─▶ last thread leaves (or task_kill without any): space and handles
- *     go ─▶ last reference: the structure goes
+ *     task_create / task_fork ─▶ threads join ─▶ ... ─▶ last thread leaves (or task_kill without
+ *     any): space and handles go ─▶ last reference: the structure goes
  *
  * A task that never had a thread ends with its last reference. task->mm is read by the task's own
  * threads without a lock, as it can't change while they run; everybody else takes a reference under
  * task->lock.
+ *
+ * A program that is not trusted with the machine can make tasks, which nobody but it may know of.
+ * They are of one household, whose head is the task that a trusted one has made, such as a process:
+ * when the head ends all do. Otherwise tasks that hold handles of each other, or a thread that
+ * nobody can name, would stay for ever.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
@@ -25,6 +30,33 @@ struct task kernel_task = {
     .threads = LIST_INIT(kernel_task.threads),
     .handles = {.lock = SPINLOCK_INIT("handle table", LOCK_HANDLES), .closed = true},
 };
+
+/* The household of the current task gets one more, unless that is the kernel or may do more. False:
+ * it is breaking up. */
+static bool join_household(struct task *task)
+{
+    struct task *maker = current_thread()->task, *head = maker->head ? maker->head : maker;
+
+    if (maker == &kernel_task || (head == maker && handle_is_trusted(maker)))
+        return true;
+    spin_lock(&head->lock);
+    bool joins = !atomic_load(&head->dying);
+    if (joins) {
+        task->head = task_get(head);
+        list_add_tail(&task->head_link, &head->made);
+    }
+    spin_unlock(&head->lock);
+    return joins;
+}
+
+static void leave_household(struct task *task)
+{
+    if (!task->head)
+        return;
+    spin_lock(&task->head->lock);
+    list_remove(&task->head_link);
+    spin_unlock(&task->head->lock);
+}
 
 struct task *task_create(struct mm *mm, struct port *server, u64 cookie)
 {
@@ -48,13 +80,49 @@ struct task *task_create(struct mm *mm, struct port *server, u64 cookie)
     spin_init(&task->lock, "task", LOCK_TASK);
     list_init(&task->threads);
     wait_queue_init(&task->left);
-    return task;
+    list_init(&task->made);
+    list_init(&task->head_link);
+    if (join_household(task))
+        return task;
+    task_put(task);
+    return NULL;
 }
 
 struct task *task_get(struct task *task)
 {
     atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
     return task;
+}
+
+struct task *task_next_made(struct task *head, struct task *after)
+{
+    struct task *next = NULL;
+
+    spin_lock(&head->lock);
+    for (struct list *at = after ? after->head_link.next : head->made.next;
+         at != &head->made && !next; at = at->next) {
+        struct task *task = list_entry(at, struct task, head_link);
+        u32 refs = atomic_load(&task->refs);
+
+        while (refs && !atomic_compare_exchange_weak(&task->refs, &refs, refs + 1))
+            continue;
+        if (refs)
+            next = task;
+    }
+    spin_unlock(&head->lock);
+    if (after)
+        task_put(after);
+    return next;
+}
+
+/* They have no household of their own, so this goes one deep; and the head is dying, so that there
+ * will be no more of them. */
+static void end_household(struct task *head)
+{
+    struct task *task = NULL;
+
+    while ((task = task_next_made(head, task)))
+        task_kill(task);
 }
 
 /* Space and handles go. Once: whoever finds them takes them out under the lock. */
@@ -68,6 +136,7 @@ static void release_resources(struct task *task)
     handle_table_close(&task->handles);
     if (atomic_exchange(&task->received, false))
         ipc_task_ended(task);
+    end_household(task);
     if (!mm)
         return;
     mm_hooks.put(mm);
@@ -75,20 +144,52 @@ static void release_resources(struct task *task)
     wait_wake_all(&task->left);
 }
 
-void task_put(struct task *task)
+static void task_free(struct task *task)
 {
-    if (atomic_fetch_sub(&task->refs, 1) != 1)
-        return;
     release_resources(task);
     if (task->server)
         port_put(task->server);
+    if (task->head)
+        task_put(task->head);
     slab_free(&task_cache, task);
+}
+
+/* A task's end may drop the last reference of others, whose ends may do the same: they come one
+ * after the other, for a chain of them may be longer than the stack. */
+void task_put(struct task *task)
+{
+    struct thread *self = current_thread();
+    struct list ending = LIST_INIT(ending), *link;
+
+    if (atomic_fetch_sub(&task->refs, 1) != 1)
+        return;
+    leave_household(task); /* its link is free for what comes */
+    if (self->ending) {
+        list_add_tail(&task->head_link, self->ending);
+        return;
+    }
+    self->ending = &ending;
+    list_add(&task->head_link, &ending);
+    while ((link = list_pop(&ending)))
+        task_free(list_entry(link, struct task, head_link));
+    self->ending = NULL;
 }
 
 struct mm *task_mm_get(struct task *task)
 {
     spin_lock(&task->lock);
     struct mm *mm = task->mm ? mm_hooks.get(task->mm) : NULL;
+    spin_unlock(&task->lock);
+    return mm;
+}
+
+struct mm *task_mm_get_for(const struct handle_ref *ref)
+{
+    struct task *task = ref->object;
+
+    spin_lock(&task->lock);
+    bool meant = ref->rights & MG_RIGHT_MANAGE || ref->cookie == task->spaces;
+    struct mm *mm = task->mm && meant ? mm_hooks.get(task->mm) : NULL;
     spin_unlock(&task->lock);
     return mm;
 }
@@ -218,6 +319,7 @@ static s64 exchange_space(struct task *task, const struct thread *survivor, stru
         status = -EBUSY;
     else
         task->mm = new;
+    task->spaces += status == 0;
     spin_unlock(&task->lock);
     return status;
 }
@@ -249,9 +351,10 @@ s64 task_reset_space(struct task *task)
     return status;
 }
 
-s64 task_fork(struct task *parent, struct port *server, u64 cookie, u32 flags, struct task **child)
+s64 task_fork(const struct handle_ref *parent, struct port *server, u64 cookie, u32 flags,
+              struct task **child)
 {
-    struct mm *mm = task_mm_get(parent), *copy = mm;
+    struct mm *mm = task_mm_get_for(parent), *copy = mm;
 
     if (!mm)
         return -ESRCH;
@@ -264,7 +367,7 @@ s64 task_fork(struct task *parent, struct port *server, u64 cookie, u32 flags, s
     *child = task_create(copy, server, cookie);
     if (!*child)
         return -ENOMEM;
-    task_set_name(*child, parent->name);
+    task_set_name(*child, ((const struct task *)parent->object)->name);
     return 0;
 }
 

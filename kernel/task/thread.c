@@ -10,6 +10,7 @@
  * each handle and holder.
  */
 #include "arch/x86_64/arch.h"
+#include "arch/x86_64/kstack.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/base/slab.h"
@@ -18,6 +19,7 @@
 #include "lib/string.h"
 
 #define POOL_KEPT 64 /* structures with a stack; twice as many wake the reaper */
+#define TRIM_PAUSE_NS 100000ul
 
 struct thread *thread_table[THREAD_MAX];
 _Atomic u32 thread_table_size = 1; /* id 0 is nobody */
@@ -90,6 +92,8 @@ static void pool_push(struct thread *thread)
 
 static void reap(void)
 {
+    u64 pause = TRIM_PAUSE_NS;
+
     while (pool.ready_count > POOL_KEPT) {
         struct thread *thread = pool_pop();
 
@@ -103,6 +107,8 @@ static void reap(void)
         pool_push(thread);
         sched_point();
     }
+    for (; kernel_stack_trim(); pause = MIN(pause * 2, 64 * TRIM_PAUSE_NS))
+        sched_sleep_until(time_ns() + pause);
 }
 
 static void reaper(void *argument)

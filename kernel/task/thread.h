@@ -42,6 +42,8 @@ struct task {
     u64 cookie;          /* the server's name for it */
     u32 pid;             /* what getpid returns */
     char name[TASK_NAME_BYTES];
+    /* whose end is this one's as well, with a reference; NULL: nobody's */
+    struct task *head;
     _Atomic bool dying;    /* no new threads */
     _Atomic bool received; /* has taken a call: at its end somebody may await its reply */
     _Atomic bool released; /* has ended: space and handles are gone */
@@ -51,6 +53,10 @@ struct task {
     u32 thread_count;
     u64 user_ns, kernel_ns; /* of threads that have ended */
     struct wait_queue left; /* for a thread that leaves, and for the release */
+    struct list made;       /* head_link of the tasks whose head this one is */
+    u32 spaces;             /* how often its space was exchanged */
+
+    struct list head_link; /* in head->made, guarded by its lock; after the last put: to be ended */
 };
 
 enum thread_state {
@@ -126,6 +132,7 @@ struct thread {
     void (*entry)(void *); /* kernel threads: where they start */
     void *argument;
     void *fpu_memory; /* kept for the next thread in this structure */
+    struct list *ending; /* of task_put: tasks whose last reference has gone */
 
     struct spinlock lock; /* guards suspended, regs_changed; rank LOCK_THREAD */
     bool suspended;       /* parked: has stopped for WORK_SUSPEND, registers complete */
@@ -152,7 +159,8 @@ static inline u32 thread_state(struct thread *thread)
 
 /* --- tasks (task.c) --- */
 /* A task with an empty address space (or with `mm`, whose reference is taken over, also on
- * failure). Takes a reference of server. NULL = no memory. */
+ * failure). Takes a reference of server. It ends with the task that makes it, or with that one's
+ * own head; the tasks that those with the system handle make stand alone. NULL = no memory. */
 struct task *task_create(struct mm *mm, struct port *server, u64 cookie);
 struct task *task_get(struct task *task);
 void task_put(struct task *task); /* may sleep */
@@ -166,9 +174,15 @@ s64 task_wait_released(struct task *task);
  * gone: -EINTR. -ENOMEM; -ESRCH when the task has ended. */
 s64 task_reset_space(struct task *task);
 /* A task whose space is a copy of the parent's, or the same one (MG_FORK_SHARE_SPACE). */
-s64 task_fork(struct task *parent, struct port *server, u64 cookie, u32 flags, struct task **child);
+s64 task_fork(const struct handle_ref *parent, struct port *server, u64 cookie, u32 flags,
+              struct task **child);
+/* The tasks that end with `head`, one after the other, each with a reference that the next call
+ * drops: begins with NULL, NULL after the last. */
+struct task *task_next_made(struct task *head, struct task *after);
 /* The task's space with a reference, NULL when it has none any more. */
 struct mm *task_mm_get(struct task *task);
+/* The same through a handle: NULL also when the space is not the one that the handle is for. */
+struct mm *task_mm_get_for(const struct handle_ref *ref);
 /* CPU time of all its threads, ended ones included. */
 struct cpu_times {
     /* total counts what is not yet known to be one or the other */

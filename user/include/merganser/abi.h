@@ -255,6 +255,9 @@ struct mg_task_info {
     uint64_t threads, brk_start, brk, stack_start;
     uint32_t merge_any; /* PR_SET_MEMORY_MERGE is on */
     uint32_t merge_domain;
+    /* pages beyond those mapped that its end would give back: of what its handles name, of the
+     * tasks that end with it */
+    uint64_t held;
 };
 
 struct mg_thread_info {

@@ -87,7 +87,8 @@ static s64 score(struct process *process, u64 total)
     if (process == process_init || !process->task || process->oom_score_adj == -SCORE_MAX ||
         mg_task_info(process->task, &info) < 0)
         return 0;
-    pages = (s64)(info.rss_anon + info.rss_object + info.rss_merged + info.swapped + info.tables);
+    pages = (s64)(info.rss_anon + info.rss_object + info.rss_merged + info.swapped + info.tables +
+                  info.held);
     pages += process->oom_score_adj * (s64)(total / SCORE_MAX);
     return MAX(pages, (s64)1);
 }
