@@ -373,6 +373,19 @@ static void crash_with_threads(void)
     end_with(crash);
 }
 
+static void *stay(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        pause();
+    }
+}
+
+static void stay_with_threads(void)
+{
+    end_with(stay);
+}
+
 static void main_goes_first(void)
 {
     pthread_create(&threads[0], NULL, exit_from_thread, NULL);
@@ -384,7 +397,8 @@ static void the_end(void)
     ok_equal(tap_child(exit_with_threads), exited(21), "exit in one thread ends all");
     ok_equal(tap_child_signal(crash_with_threads), SIGSEGV, "so does a fault");
     ok_equal(tap_child(main_goes_first), exited(21), "the first thread may end before others");
-    pid_t pid = start(exit_with_threads);
+    pid_t pid = start(stay_with_threads);
+    pause_ms(20);
     kill(pid, SIGKILL);
     ok_equal(reap(pid), SIGKILL, "and SIGKILL kills every one");
 }
