@@ -9,7 +9,6 @@
  */
 #pragma once
 
-#include "lib/page.h"
 #include "lib/types.h"
 
 #if __STDC_HOSTED__

@@ -9,9 +9,9 @@
  */
 #include "arch/x86_64/clock.h"
 #include "arch/x86_64/acpi.h"
+#include "arch/x86_64/arch.h"
 #include "arch/x86_64/cpu_setup.h"
 #include "arch/x86_64/irq.h"
-#include "arch/x86_64/kmap.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/base/log.h"
 

@@ -12,7 +12,6 @@
 #include "arch/x86_64/cpu_setup.h"
 #include "arch/x86_64/regs.h"
 #include "kernel/base/errno.h"
-#include "kernel/base/slab.h"
 #include "kernel/task/thread.h"
 #include "lib/string.h"
 

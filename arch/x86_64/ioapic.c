@@ -8,8 +8,8 @@
  * active low. The old PICs are switched off.
  */
 #include "arch/x86_64/acpi.h"
+#include "arch/x86_64/arch.h"
 #include "arch/x86_64/irq.h"
-#include "arch/x86_64/kmap.h"
 #include "kernel/base/lock.h"
 
 enum { IOAPIC_INDEX = 0, IOAPIC_DATA = 0x10 }; /* registers in memory */

@@ -5,12 +5,10 @@
  * as MSRs with 32-bit ids. The second is used where the CPU has it (some firmware leaves no
  * choice). A register's MSR is 0x800 + offset / 16.
  */
-#include "arch/x86_64/acpi.h"
+#include "arch/x86_64/arch.h"
 #include "arch/x86_64/cpu_setup.h"
 #include "arch/x86_64/irq.h"
-#include "arch/x86_64/kmap.h"
 #include "arch/x86_64/regs.h"
-#include "kernel/base/log.h"
 
 /* Offsets of registers. */
 enum {

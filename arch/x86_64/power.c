@@ -4,7 +4,6 @@
 #include "arch/x86_64/acpi.h"
 #include "arch/x86_64/arch.h"
 #include "arch/x86_64/clock.h"
-#include "arch/x86_64/kmap.h"
 #include "kernel/base/log.h"
 
 enum { PM1_ENABLED = 1, PM1_TYPE_SHIFT = 10, PM1_SLEEP = 1 << 13 };

@@ -7,7 +7,6 @@
  */
 #include "kernel/task/thread.h"
 #include "arch/x86_64/arch.h"
-#include "arch/x86_64/cpu_setup.h"
 #include "arch/x86_64/fpu.h"
 #include "arch/x86_64/pagetable.h"
 #include "arch/x86_64/regs.h"

@@ -16,7 +16,6 @@
 #include "kernel/base/early.h"
 #include "kernel/base/log.h"
 #include "lib/page.h"
-#include "lib/string.h"
 
 #define CACHE_BATCH 32
 #define CHUNK_FRAMES 1024ul    /* largest buddy block; the frame table exists for whole chunks */

@@ -9,7 +9,6 @@
 #include "arch/x86_64/arch.h"
 #include "kernel/base/lock.h"
 #include "lib/format.h"
-#include "lib/string.h"
 
 #define LOG_BYTES (128ul * 1024)
 #define LINE_BYTES 256

@@ -17,6 +17,7 @@
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
+#include "kernel/mm/rmap.h"
 #include "kernel/task/thread.h"
 
 /* --- the pieces --- */

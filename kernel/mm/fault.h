@@ -10,7 +10,6 @@
 
 #include "kernel/mm/mm.h"
 #include "kernel/mm/mman.h"
-#include "kernel/mm/rmap.h"
 
 #define FAULT_NOTHING 0x100u
 #define FAULT_STACK 0x101u /* the address is below a growing mapping */

@@ -2,7 +2,7 @@
  * query.c: what is mapped, for /proc/PID/maps, smaps and pagemap.
  */
 #include "kernel/base/errno.h"
-#include "kernel/mm/layout.h"
+#include "kernel/mm/mm.h"
 #include "kernel/mm/object.h"
 #include "kernel/mm/walk.h"
 #include "kernel/sys/user.h"

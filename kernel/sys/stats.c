@@ -2,7 +2,6 @@
  * stats.c: the frame table as user space sees it; see stats.h.
  */
 #include "kernel/sys/stats.h"
-#include "kernel/mm/ksm.h"
 #include "kernel/task/thread.h"
 
 /* --- one frame --- */

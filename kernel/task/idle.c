@@ -4,7 +4,6 @@
  * An idle CPU has no tick. It says that it is idle, looks once more, and halts with interrupts on;
  * a waker that fills its queue afterwards sees the mark and sends an interrupt.
  */
-#include "kernel/base/log.h"
 #include "kernel/task/futex.h"
 #include "kernel/task/sched.h"
 

@@ -10,7 +10,6 @@
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/base/slab.h"
-#include "kernel/task/sched.h"
 
 static struct slab_cache port_cache = SLAB_CACHE("port", struct port);
 static struct spinlock pool_lock = SPINLOCK_INIT("port pool", LOCK_WAIT);

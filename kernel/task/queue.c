@@ -8,7 +8,6 @@
  * A thread stands in `now` when its epoch is the queue's, in `later` when it is the next one. The
  * queue's lock is held.
  */
-#include "kernel/base/log.h"
 #include "kernel/task/sched.h"
 #include "lib/bitmap.h"
 

@@ -10,7 +10,6 @@
  * user or kernel time only at the next tick, which sees where it is.
  */
 #include "kernel/base/errno.h"
-#include "kernel/base/log.h"
 #include "kernel/task/sched.h"
 
 #define NICE_LOW (-20)

@@ -14,7 +14,6 @@
  * queue wakes it.
  */
 #include "kernel/task/sync.h"
-#include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/task/sched.h"
 

@@ -16,7 +16,6 @@
 #include "arch/x86_64/arch.h"
 #include "kernel/base/cpu.h"
 #include "kernel/base/lock.h"
-#include "kernel/base/log.h"
 
 struct timer_queue {
     struct spinlock lock;

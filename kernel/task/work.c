@@ -21,7 +21,6 @@
  * sets SUSPEND by a full barrier and then looks at the state.
  */
 #include "kernel/base/errno.h"
-#include "kernel/base/log.h"
 #include "kernel/task/sched.h"
 
 #define PASS_RETRY_NS 10000000ul

@@ -2,6 +2,7 @@
 #include "tests/unit/host.h"
 
 #include "kernel/base/log.c"
+#include <string.h>
 
 static u64 now = 12345678901;
 
