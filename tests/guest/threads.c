@@ -375,10 +375,9 @@ static void crash_with_threads(void)
 
 static void *stay(void *unused)
 {
-    (void)unused;
-    for (;;) {
-        pause();
+    while (pause() < 0) {
     }
+    return unused;
 }
 
 static void stay_with_threads(void)
