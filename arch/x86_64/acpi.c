@@ -302,8 +302,8 @@ static const struct {
     void (*read)(const struct acpi_header *table);
 } readers[] = {
     {"SRAT", acpi_read_srat}, /* names the nodes, which the SLIT then relates */
-    {"APIC", read_madt},      {"FACP", read_fadt}, {"HPET", read_hpet}, {"SLIT", acpi_read_slit},
-    {"MCFG", read_mcfg},
+    {"APIC", read_madt},      {"FACP", read_fadt}, {"HPET", read_hpet},
+    {"SLIT", acpi_read_slit}, {"MCFG", read_mcfg},
 };
 
 /* Reads every table of one kind; `root` is the RSDT or, with 8-byte entries, the XSDT. */

@@ -6,8 +6,8 @@
 
 #include "lib/types.h"
 
-/* Exceptions have the vectors below VECTOR_EXCEPTIONS; the others are ours to give. A vector's upper
- * half is its priority. */
+/* Exceptions have the vectors below VECTOR_EXCEPTIONS; the others are ours to give. A vector's
+ * upper half is its priority. */
 enum {
     VECTOR_NMI = 2,
     VECTOR_BREAKPOINT = 3,

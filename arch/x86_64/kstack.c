@@ -6,8 +6,8 @@
  * Freed stacks are kept mapped for reuse, up to CACHE_MAX. Beyond that a batch of them is unmapped.
  * Another CPU may still have them in its TLB, so their frames and addresses are not reused before
  * every CPU has answered IPI_STACKS. Nobody waits for that: the next caller who finds
- * `flush_waiting` empty gives the frames back. When thousands of threads end at once most stacks are
- * freed before the first answer, so somebody (the reaper) must call again until all is done.
+ * `flush_waiting` empty gives the frames back. When thousands of threads end at once most stacks
+ * are freed before the first answer, so somebody (the reaper) must call again until all is done.
  */
 #include "arch/x86_64/kstack.h"
 #include "arch/x86_64/arch.h"

@@ -3,8 +3,8 @@
  * the kernel stack is looked up, and the stack itself.
  *
  * Inline, since a message between two tasks is made of little else. On the stack of a thread that
- * does not run lie, from kernel_rsp upwards, the address where it goes on and its frame pointer; all
- * other registers that a function must keep are in the frame of whoever switched, because the
+ * does not run lie, from kernel_rsp upwards, the address where it goes on and its frame pointer;
+ * all other registers that a function must keep are in the frame of whoever switched, because the
  * compiler is told that they are lost.
  *
  * Interrupts are off. CR3 is not touched: kernel/mm/tlb.c does that.
@@ -107,9 +107,9 @@ static always_inline void arch_switch(struct cpu *cpu, struct thread *prev, stru
 }
 
 /*
- * The same for two user threads, but next goes on in user mode, with the registers in its frame: for
- * a thread whose calls on the kernel stack have nothing left to do but return. They are forgotten. prev may run elsewhere
- * as soon as its stack is left, which is here.
+ * The same for two user threads, but next goes on in user mode, with the registers in its frame:
+ * for a thread whose calls on the kernel stack have nothing left to do but return. They are
+ * forgotten. prev may run elsewhere as soon as its stack is left, which is here.
  */
 static always_inline void arch_switch_to_user(struct cpu *cpu, struct thread *prev,
                                               struct thread *next)

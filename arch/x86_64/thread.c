@@ -43,7 +43,8 @@ enum { ARCH_SET_GS = 0x1001, ARCH_SET_FS = 0x1002, ARCH_GET_FS = 0x1003, ARCH_GE
 
 void thread_start(void); /* entry.asm */
 
-/* What lies on the stack of a thread that has not run yet, for the first switch and thread_start. */
+/* What lies on the stack of a thread that has not run yet, for the first switch and thread_start.
+ */
 struct first_frame {
     u64 rip, rbp, entry, argument;
 };

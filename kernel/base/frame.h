@@ -148,7 +148,8 @@ enum {
 #define NODE_ANY (~0u)
 
 /* 2^order contiguous frames (order <= 10) of `node` (NODE_ANY: this CPU's), or of the nearest with
- * room. The first has refs 1, all are of kind KERNEL with maps 0. NULL = no memory. Never sleeps. */
+ * room. The first has refs 1, all are of kind KERNEL with maps 0. NULL = no memory. Never
+ * sleeps. */
 struct frame *frame_alloc(u32 order, u32 flags, u32 node);
 /* Gives a block back whose refs have fallen to 0; `order` as allocated. */
 void frame_free(struct frame *frame, u32 order);

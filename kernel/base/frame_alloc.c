@@ -6,9 +6,10 @@
  *   frame_alloc(n) ── the node's zone, then the others by distance
  *
  * A zone's lock guards its buddy; the rest of a zone is set at start-up. A CPU's cache is touched
- * only by that CPU, outside interrupts, and kernel code is not preempted, so it needs no lock; hence
- * nothing here may be called from an interrupt handler. Debug builds fill free frames with a pattern
- * and check it when they are handed out: a write after free is found at the next use of the frame.
+ * only by that CPU, outside interrupts, and kernel code is not preempted, so it needs no lock;
+ * hence nothing here may be called from an interrupt handler. Debug builds fill free frames with a
+ * pattern and check it when they are handed out: a write after free is found at the next use of the
+ * frame.
  */
 #include "arch/x86_64/arch.h"
 #include "kernel/base/buddy.h"

@@ -28,9 +28,9 @@
  *                     600 log   taken last, anywhere
  *
  * Those down to the object sleep, the others spin. Locks that an interrupt handler takes (port and
- * wait to timers, arch, log) are always taken with interrupts off. Shootdown has its own rule: its initiator holds no spinlock
- * with interrupts off, and whoever spins with interrupts off answers shootdowns in the loop
- * (spin_wait does), so a lock and a shootdown can't wait for each other.
+ * wait to timers, arch, log) are always taken with interrupts off. Shootdown has its own rule: its
+ * initiator holds no spinlock with interrupts off, and whoever spins with interrupts off answers
+ * shootdowns in the loop (spin_wait does), so a lock and a shootdown can't wait for each other.
  */
 #pragma once
 
@@ -150,7 +150,7 @@ static inline void spin_lock_nested(struct spinlock *lock)
 }
 #endif
 
-/* For locks that interrupt handlers take: interrupts are off while it is held. The flags returned go
- * to the matching unlock. */
+/* For locks that interrupt handlers take: interrupts are off while it is held. The flags
+ * returned go to the matching unlock. */
 u64 spin_lock_irq(struct spinlock *lock);
 void spin_unlock_irq(struct spinlock *lock, u64 flags);

@@ -15,10 +15,10 @@
  * Locking: `lock` guards everything, interrupts off. Requests that end are taken off under the lock
  * and their `done` called after it.
  *
- * Time: while requests run, a timer looks for one past its deadline. Then the device is reset, which
- * is the only way to make sure that it lets go of memory; all that ran ends with EIO; and the device
- * is started anew. One that can't even be reset keeps the memory it was given, for ever; one that is
- * gone (its registers read as ones) can't write any more, so its requests end.
+ * Time: while requests run, a timer looks for one past its deadline. Then the device is reset,
+ * which is the only way to make sure that it lets go of memory; all that ran ends with EIO; and the
+ * device is started anew. One that can't even be reset keeps the memory it was given, for ever; one
+ * that is gone (its registers read as ones) can't write any more, so its requests end.
  */
 #include "kernel/dev/virtio_blk.h"
 #include "arch/x86_64/arch.h"

@@ -23,8 +23,8 @@
 
 /* --- holding a page --- */
 
-/* An entry of a physical range maps no counted frame: even where there is memory behind it, the first
- * reference put would give it to the allocator. */
+/* An entry of a physical range maps no counted frame: even where there is memory behind it, the
+ * first reference put would give it to the allocator. */
 static bool has_frame(pte_t pte)
 {
     return !pte_is_special(pte) || pte_frame(pte) == zero_frame;

@@ -35,8 +35,8 @@ static void unlink_tables(struct mm *mm, va_t start, va_t end, struct tlb_batch 
     va_t hole_start = prev ? prev->end : 0, hole_end = next ? next->start : TABLES_END;
     va_t from = start, to = end;
 
-    /* Of each level the tables that the range begins and ends in, if the hole has all of them: others
-     * in the hole would have gone before. */
+    /* Of each level the tables that the range begins and ends in, if the hole has all of them:
+     * others in the hole would have gone before. */
     for (u64 span = PT_LEAF_SPAN; span <= TABLES_END; span *= PT_LEAF_SPAN / PAGE_SIZE) {
         va_t low = ALIGN_DOWN(start, span), high = ALIGN_UP(end, span);
 
@@ -286,8 +286,7 @@ static s64 map_planned(struct mm *mm, struct plan *plan)
 
     if (error)
         return error;
-    struct object *own =
-        anonymous_shared ? object_create(plan->len, MG_COOKIE_ANONYMOUS) : NULL;
+    struct object *own = anonymous_shared ? object_create(plan->len, MG_COOKIE_ANONYMOUS) : NULL;
     if (anonymous_shared) {
         plan->vma->object = own;
         plan->vma->offset = 0;

@@ -2,8 +2,9 @@
  * native_ipc.c: the four calls that pass messages. All of it is in kernel/task/ipc.c, which works
  * on the registers in the frame.
  *
- * entry.asm knows their numbers and calls them without the dispatcher, which costs as much as a tenth
- * of a message; the ordinary table has them for calls that are taken up again after a suspend.
+ * entry.asm knows their numbers and calls them without the dispatcher, which costs as much as a
+ * tenth of a message; the ordinary table has them for calls that are taken up again after a
+ * suspend.
  */
 #include "kernel/sys/native.h"
 #include "kernel/sys/syscall.h"

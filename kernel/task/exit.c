@@ -4,8 +4,8 @@
  * The C library keeps a list, in user memory, of the robust mutexes a thread holds; set_robust_list
  * told its address:
  *
- *     head: first | offset | pending        first, next: address of the next entry, with bit 0 for PI
- *     entry: next                           entry + offset: the futex word, its owner's tid in the low 30 bits
+ *     head: first | offset | pending    first, next: address of the next entry, bit 0 for PI
+ *     entry: next                       entry + offset: the futex word, owner's tid in bits 0-29
  *
  * All of it may be wrong, unmapped or a circle: every read is checked and the walk is bounded. What
  * is wrong ends the walk.

@@ -31,6 +31,7 @@ struct futex_requeue {
 s64 futex_requeue(const struct futex_requeue *request);
 /* FUTEX_WAKE_OP: changes the second word, wakes at the first, and at the second if its old value
  * compares. */
-s64 futex_wake_op(u64 first, u64 second, bool private, u32 wake_first, u32 wake_second, u32 operation);
+s64 futex_wake_op(u64 first, u64 second, bool private, u32 wake_first, u32 wake_second,
+                  u32 operation);
 
 void futex_init(void);

@@ -4,6 +4,12 @@
  * A port lives as long as anything refers to it (handles, tasks whose server it is, bound
  * interrupts) and is dead from the moment the last handle that may receive is closed: its callers
  * get EPIPE then and later.
+ *
+ * A thread that is woken out of a queue by something else than a message locks the port once more,
+ * to see whether it still stands there, and by then nobody may refer to the port. So the structures
+ * go to a pool first, and what is too many there is freed by the reaper, except for those that some
+ * thread's ipc.port names. That is set with the port referred to and locked, so nobody can come to
+ * name a port of the pool.
  */
 #include "kernel/task/port.h"
 #include "kernel/base/counter.h"
@@ -12,8 +18,11 @@
 #include "kernel/base/slab.h"
 
 static struct slab_cache port_cache = SLAB_CACHE("port", struct port);
+#define POOL_KEPT 64 /* twice as many wake the reaper */
+
 static struct spinlock pool_lock = SPINLOCK_INIT("port pool", LOCK_WAIT);
 static struct list pool = LIST_INIT(pool); /* port.callers: ports that nobody refers to */
+static u32 pool_count;
 
 static void timer_fired(struct timer *timer)
 {
@@ -25,8 +34,71 @@ static struct port *pool_pop(void)
     u64 flags = spin_lock_irq(&pool_lock);
     struct list *link = list_pop(&pool);
 
+    if (link)
+        pool_count--;
     spin_unlock_irq(&pool_lock, flags);
     return link ? list_entry(link, struct port, callers) : NULL;
+}
+
+/* Returns whether there are too many now. */
+static bool pool_push(struct port *port)
+{
+    u64 flags = spin_lock_irq(&pool_lock);
+    bool too_many = ++pool_count > 2 * POOL_KEPT;
+
+    list_add(&port->callers, &pool);
+    spin_unlock_irq(&pool_lock, flags);
+    return too_many;
+}
+
+/* Takes what is too many out of the pool: into the list. */
+static void pool_take_surplus(struct list *surplus)
+{
+    u64 flags = spin_lock_irq(&pool_lock);
+
+    while (pool_count > POOL_KEPT) {
+        struct port *port = list_entry(list_pop(&pool), struct port, callers);
+
+        port->retiring = true;
+        port->named = false;
+        list_add(&port->callers, surplus);
+        pool_count--;
+    }
+    spin_unlock_irq(&pool_lock, flags);
+}
+
+/* Notes which of the ports that retire are still named by a thread. What a thread names is a port,
+ * for none that is named is ever freed. */
+static void find_named(void)
+{
+    u32 size = atomic_load(&thread_table_size);
+
+    for (u32 id = 1; id < size; id++) {
+        struct port *port = __atomic_load_n(&thread_table[id]->ipc.port, __ATOMIC_ACQUIRE);
+
+        if (port && port->retiring)
+            port->named = true;
+    }
+}
+
+void port_reap(void)
+{
+    struct list surplus = LIST_INIT(surplus), *link;
+
+    if (pool_count <= 2 * POOL_KEPT)
+        return;
+    pool_take_surplus(&surplus);
+    find_named();
+    while ((link = list_pop(&surplus))) {
+        struct port *port = list_entry(link, struct port, callers);
+
+        port->retiring = false;
+        if (port->named)
+            pool_push(port);
+        else
+            slab_free(&port_cache, port);
+        sched_point();
+    }
 }
 
 struct port *port_create(void)
@@ -62,15 +134,14 @@ void port_put(struct port *port)
     if (atomic_fetch_sub(&port->refs, 1) != 1)
         return;
     timer_cancel(&port->timer);
-    /* Who locked it under a table's lock (ipc.c) before the last handle was closed is let out first.
-     * Without receive handles it was dead, so nobody is left in its queues. */
+    /* Who locked it under a table's lock (ipc.c) before the last handle was closed is let out
+     * first. Without receive handles it was dead, so nobody is left in its queues. */
     u64 flags = spin_lock_irq(&port->lock);
 
     assert(list_empty(&port->callers) && list_empty(&port->receivers));
     spin_unlock_irq(&port->lock, flags);
-    flags = spin_lock_irq(&pool_lock);
-    list_add(&port->callers, &pool);
-    spin_unlock_irq(&pool_lock, flags);
+    if (pool_push(port))
+        thread_wake_reaper();
 }
 
 /* --- receive handles --- */

@@ -101,8 +101,8 @@ static struct thread *choose(struct cpu *cpu, struct runqueue *queue, struct thr
         next = steal(cpu);
     if (!next)
         next = cpu->idle;
-    /* Goes to another CPU, which will wait until we have left its stack. Since `next` is ours by now,
-     * no two CPUs can wait for each other. */
+    /* Goes to another CPU, which will wait until we have left its stack. Since `next` is ours by
+     * now, no two CPUs can wait for each other. */
     if (leaves)
         enqueue(prev, nearest_cpu(prev));
     return next;
@@ -293,9 +293,9 @@ static void enqueue(struct thread *thread, u32 id)
     tell_cpu(id, thread);
 }
 
-/* While the stack is still in use where it went to sleep, it can't start elsewhere: a CPU that waited
- * for it could be waited for itself. If it may not run there any more, it moves before it is back in
- * user mode. */
+/* While the stack is still in use where it went to sleep, it can't start elsewhere: a CPU that
+ * waited for it could be waited for itself. If it may not run there any more, it moves before it
+ * is back in user mode. */
 void sched_make_runnable(struct thread *thread)
 {
     u64 flags = irq_save();

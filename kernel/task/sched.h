@@ -148,9 +148,9 @@ static inline void sched_run_claimed(struct thread *thread, s64 result)
 /*
  * Gives up the CPU, directly to `next` if possible: no queue, no clock. next is claimed, or NULL: a
  * thread that waited for a message, has it in its registers now, and only has to go back to user
- * mode with them (unless a handle came along, which it must install itself). Returns when the current
- * thread, which is prepared to sleep, runs again; not at all if that is by this very way. Interrupts
- * are off, no locks are held.
+ * mode with them (unless a handle came along, which it must install itself). Returns when the
+ * current thread, which is prepared to sleep, runs again; not at all if that is by this very way.
+ * Interrupts are off, no locks are held.
  */
 static always_inline void sched_hand_over(struct thread *self, struct thread *next)
 {

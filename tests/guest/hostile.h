@@ -1,7 +1,7 @@
 /*
  * Helpers for programs that attack the kernel by its native calls: tasks and threads of one's own,
- * and the three questions every attack ends with: is the machine alive, are the counts of its frames
- * right, is the memory back?
+ * and the three questions every attack ends with: is the machine alive, are the counts of its
+ * frames right, is the memory back?
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 
 #include "proc.h"
 
-#define HOSTILE_SLACK (8l << 20) /* bytes the system may have grown by for good */
+#define HOSTILE_SLACK (4l << 20) /* bytes the system may have grown by for good */
 #define NATIVE_STACK 16384ul
 
 /* The number behind a tunable's name, -1 if it can't be read. */

@@ -13,7 +13,8 @@
 
 #define LINKS 3000
 
-/* Each task holds the only handle of the next: when the first goes, all go, one within the other. */
+/* Each task holds the only handle of the next: when the first goes, all go, one within the other.
+ */
 static void a_chain(void)
 {
     long before = free_bytes(), last = 0, links = 0;

@@ -152,7 +152,8 @@ static void test_wake_before_sleep(void)
     check_empty();
 }
 
-/* While thread 0 sleeps, 1 comes, and finds a word that has changed. The wake is for who is first. */
+/* While thread 0 sleeps, 1 comes, and finds a word that has changed. The wake is for who is first.
+ */
 static void refuse_behind(void)
 {
     during.read = change_and_wake;

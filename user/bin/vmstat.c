@@ -75,14 +75,15 @@ static void print_line(const struct figures *now, const struct figures *before, 
     double user = now->user - before->user, system = now->system - before->system;
     double all = user + system + now->idle - before->idle;
     all = all > 0 ? all : 1;
-    printf(
-        "%2.0f %2.0f %7.0f %8.0f %7.0f %7.0f %5.0f %5.0f %6.0f %4.0f %5.0f %6.0f %6.0f %3.0f %3.0f %3.0f\n",
-        now->running, now->blocked, now->swap_used, now->free, now->cache, now->saved,
-        (now->swap_in - before->swap_in) / seconds, (now->swap_out - before->swap_out) / seconds,
-        (now->faults - before->faults) / seconds, (now->major - before->major) / seconds,
-        (now->copies - before->copies) / seconds, (now->interrupts - before->interrupts) / seconds,
-        (now->switches - before->switches) / seconds, 100 * user / all, 100 * system / all,
-        100 * (all - user - system) / all);
+    printf("%2.0f %2.0f %7.0f %8.0f %7.0f %7.0f %5.0f %5.0f %6.0f %4.0f %5.0f "
+           "%6.0f %6.0f %3.0f %3.0f %3.0f\n",
+           now->running, now->blocked, now->swap_used, now->free, now->cache, now->saved,
+           (now->swap_in - before->swap_in) / seconds, (now->swap_out - before->swap_out) / seconds,
+           (now->faults - before->faults) / seconds, (now->major - before->major) / seconds,
+           (now->copies - before->copies) / seconds,
+           (now->interrupts - before->interrupts) / seconds,
+           (now->switches - before->switches) / seconds, 100 * user / all, 100 * system / all,
+           100 * (all - user - system) / all);
     fflush(stdout);
 }
 
@@ -120,10 +121,10 @@ int main(int argc, char **argv)
     }
     for (long line = 0; count < 0 || line < count; line++) {
         if (line % 20 == 0) {
-            puts(
-                "procs ------------memory----------- ---swap---- -----faults----- ---system---- ----cpu----");
-            puts(
-                " r  b    swpd     free   cache   saved    si    so    all  maj   ksm     in     cs  us  sy  id");
+            puts("procs ------------memory----------- ---swap---- -----faults----- "
+                 "---system---- ----cpu----");
+            puts(" r  b    swpd     free   cache   saved    si    so    all  maj   ksm "
+                 "    in     cs  us  sy  id");
         }
         if (line > 0) {
             nanosleep(&(struct timespec){(time_t)seconds,

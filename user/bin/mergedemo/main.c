@@ -34,7 +34,8 @@ static const char usage[] =
     "  --shells        eight BusyBox shells under PR_SET_MEMORY_MERGE instead\n"
     "  --plain         a line a second instead of a picture, as when not on a terminal\n"
     "  --help          this text\n"
-    "Exit status: 0 if everything merged and every page was verified, 1 if not, 2 for wrong usage.\n";
+    "Exit status: 0 if everything merged and every page was verified, 1 if not, 2 for wrong "
+    "usage.\n";
 
 static struct worker workers[PROCESSES_MAX];
 static struct report reports[PROCESSES_MAX];

@@ -338,8 +338,8 @@ static int builtin_help(char **argv)
     for (size_t i = 0; i < BUILTIN_COUNT; i++) {
         printf("  %s\n", builtins[i].usage);
     }
-    puts(
-        "Also: if while until for { } ( ) ! && || ; & | < > >> 2>&1 << $VAR ${VAR} $((1+1)) $(COMMAND) * ? [a-z]");
+    puts("Also: if while until for { } ( ) ! && || ; & | < > >> 2>&1 <<\n"
+         "      $VAR ${VAR} $((1+1)) $(COMMAND) * ? [a-z]");
     return 0;
 }
 

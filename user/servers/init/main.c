@@ -5,8 +5,8 @@
  *     init COMMAND ARG...   that command; its status goes to the log, then the machine turns off
  *
  * Either gets a session of its own with the console as controlling terminal. Orphans of all
- * processes become ours and are reaped. SIGUSR1, SIGUSR2 and SIGTERM mean halt, power off and reboot,
- * as BusyBox sends them.
+ * processes become ours and are reaped. SIGUSR1, SIGUSR2 and SIGTERM mean halt, power off and
+ * reboot, as BusyBox sends them.
  */
 #define _GNU_SOURCE
 #include "user/servers/init/init.h"

@@ -2,8 +2,9 @@
  * Transfers between block devices and memory: what block.c and block_io.c share.
  *
  * An operation is one transfer that the kernel was asked for, or two for the same data: a write of
- * part of a block reads the block first. The thread finds its operation again when its call is tried
- * again; what a call leaves behind when it returns, or its thread when it ends, ends by itself.
+ * part of a block reads the block first. The thread finds its operation again when its call is
+ * tried again; what a call leaves behind when it returns, or its thread when it ends, ends by
+ * itself.
  *
  *     struct file --> block_opened --> block_device
  *                          ^

@@ -260,10 +260,7 @@ static long show_self_mounts(struct pseudo_node *node, struct thread *thread, st
 
 static const struct pseudo_entry merganser_entries[] = {
     {.name = "frames", .mode = FILE_MODE(0444), .ops = &proc_frames_ops},
-    {.name = "tunables",
-     .mode = DIRECTORY(0555),
-     .find = tunables_find,
-     .next = tunables_next},
+    {.name = "tunables", .mode = DIRECTORY(0555), .find = tunables_find, .next = tunables_next},
     {0},
 };
 

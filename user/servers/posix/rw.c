@@ -346,7 +346,7 @@ long call_copy_file_range(struct thread *thread, const u64 *args)
     return result;
 }
 
-/* ---- Nothing is ever written back: files live in memory, and what goes to a disk goes at once ---- */
+/* ---- Nothing is ever written back: files live in memory, disks get all at once ---- */
 
 static long check_fd(struct thread *thread, u64 fd)
 {
