@@ -12,8 +12,8 @@
  * Who may touch a sleeping thread's registers and state:
  *   - CALLING, RECEIVING: who holds the port's lock and takes it out of the queue. A thread that
  *     wakes up for another reason takes the lock and looks whether it is still queued. ipc.port may
- *     be dead and even another port by then; ports stay ports, and the state says that it is not
- *     queued.
+ *     be dead and even another port by then; it stays a port (port.c), and the state says that it
+ *     is not queued.
  *   - AWAITING_REPLY: who changes ipc.awaiting from the token to 0 by compare-and-swap. The token
  *     names one call of one thread, so a stale one never fits; ipc.server does not change while
  *     awaiting holds the token. The winner writes the registers, claims the sleeper, then changes

@@ -10,7 +10,8 @@
 
 #include "kernel/task/thread.h"
 
-/* Port structures, like threads, are never anything else: who slept in one may lock it again. */
+/* A port structure stays one as long as a thread's ipc.port names it: who slept in one may lock it
+ * again. */
 struct port {
     _Atomic u32 refs;
     /* guards all below; interrupts off, since notifications come from handlers */
@@ -21,6 +22,7 @@ struct port {
     u64 notified;          /* bits not yet received */
     u32 receive_handles;   /* handles with MG_RIGHT_READ, in all tables */
     bool dead;             /* the last of them has gone: calls fail with EPIPE */
+    bool retiring, named;  /* of port_reap */
     struct timer timer;    /* sends MG_NOTIFY_TIMER */
 };
 

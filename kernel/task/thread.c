@@ -4,7 +4,8 @@
  * Structures come from a pool and go back to it, with kernel stack and FPU area still attached, so
  * that starting a thread costs little; they are never used for anything else. A structure keeps its
  * id for ever, and its IPC sequence goes on counting, so the tokens of a thread that is gone fit no
- * later one. A kernel thread, the reaper, frees the stacks of what the pool has too many of.
+ * later one. A kernel thread, the reaper, frees the stacks of what the pool has too many of, and the
+ * ports that nobody needs.
  *
  * References: one for being alive, dropped by whoever runs next on the dead thread's CPU; one for
  * each handle and holder.
@@ -15,6 +16,7 @@
 #include "kernel/base/log.h"
 #include "kernel/base/slab.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/port.h"
 #include "kernel/task/sched.h"
 #include "lib/string.h"
 
@@ -35,6 +37,7 @@ static struct {
     .bare = LIST_INIT(pool.bare),
 };
 static struct wait_queue reaper_queue = WAIT_QUEUE_INIT(reaper_queue);
+static _Atomic bool reaper_wanted;
 static struct slab_cache thread_cache = SLAB_CACHE("thread", struct thread);
 
 /* --- the pool --- */
@@ -87,7 +90,13 @@ static void pool_push(struct thread *thread)
     }
     spin_unlock_irq(&pool.lock, flags);
     if (too_many)
-        wait_wake_one(&reaper_queue);
+        thread_wake_reaper();
+}
+
+void thread_wake_reaper(void)
+{
+    atomic_store(&reaper_wanted, true);
+    wait_wake_one(&reaper_queue);
 }
 
 static void reap(void)
@@ -116,11 +125,12 @@ static void reaper(void *argument)
     (void)argument;
     for (;;) {
         wait_prepare(&reaper_queue);
-        if (pool.ready_count > 2 * POOL_KEPT)
+        if (atomic_exchange(&reaper_wanted, false))
             wait_cancel(&reaper_queue);
         else
             wait_sleep(&reaper_queue, false, 0);
         reap();
+        port_reap();
     }
 }
 

@@ -211,6 +211,8 @@ struct thread *thread_get(struct thread *thread);
 void thread_put(struct thread *thread); /* any context */
 _Noreturn void thread_exit(void);
 void thread_start_reaper(void);
+/* There is something for the reaper to free. Any context. */
+void thread_wake_reaper(void);
 
 /* --- stopping and ending (work.c) --- */
 /* Starts a new thread, or lets a suspended one go on. */

@@ -10,7 +10,7 @@
 
 #include "proc.h"
 
-#define HOSTILE_SLACK (4l << 20) /* bytes the system may have grown by for good */
+#define HOSTILE_SLACK (6l << 20) /* bytes the system may have grown by for good */
 #define NATIVE_STACK 16384ul
 
 /* The number behind a tunable's name, -1 if it can't be read. */
