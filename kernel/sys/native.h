@@ -10,6 +10,6 @@
 #include "kernel/sys/syscall.h"
 #include <merganser/abi.h>
 
-#define NATIVE_DECLARE(number, name, args) s64 native_##name(struct trap_frame *frame);
+#define NATIVE_DECLARE(number, name) s64 native_##name(struct trap_frame *frame);
 MG_NATIVE_CALLS(NATIVE_DECLARE)
 #undef NATIVE_DECLARE

@@ -118,6 +118,4 @@ void stats_memory(struct mg_memory_stats *memory)
         .nodes = node_count,
         .cpus = cpu_count,
     };
-    for (u32 id = 0; id < cpu_count; id++)
-        memory->cached_on_cpus += cpus[id]->frames.count;
 }

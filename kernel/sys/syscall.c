@@ -32,7 +32,7 @@ static const syscall_handler linux_handlers[] = {
 };
 
 static const syscall_handler native_handlers[MG_SYS_END - MG_SYS_FIRST] = {
-#define NATIVE_ENTRY(number, name, args) [number - MG_SYS_FIRST] = native_##name,
+#define NATIVE_ENTRY(number, name) [number - MG_SYS_FIRST] = native_##name,
     MG_NATIVE_CALLS(NATIVE_ENTRY)
 #undef NATIVE_ENTRY
 };

@@ -24,126 +24,107 @@ typedef uint32_t mg_handle;
  * system.
  */
 enum {
-    /* the task itself; without MG_RIGHT_MANAGE if it has a server and not the system handle */
-    MG_HANDLE_SELF = 1,
+    MG_HANDLE_SELF = 1,    /* MG_RIGHT_MANAGE only without a server, or with the system handle */
     MG_HANDLE_SYSTEM = 2,  /* control of the machine */
     MG_HANDLE_INITRD = 3,  /* object: the initramfs module */
     MG_HANDLE_OVERLAY = 4, /* object: files added for this boot; absent when there are none */
 };
 
-/* Rights a handle may carry; MG_DUP can only drop them. */
+/* Rights a handle may carry; handle_dup can only drop them. */
 enum {
-    MG_RIGHT_READ = 1,    /* inspect, map for reading, receive */
-    MG_RIGHT_WRITE = 2,   /* change, map for writing, send or call */
-    MG_RIGHT_MANAGE = 4,  /* destroy, start, stop, reconfigure */
-    MG_RIGHT_PASS = 8,    /* hand on in a message */
+    MG_RIGHT_READ = 1,   /* inspect, map for reading, receive */
+    MG_RIGHT_WRITE = 2,  /* change, map for writing, send or call */
+    MG_RIGHT_MANAGE = 4, /* destroy, start, stop, reconfigure */
+    MG_RIGHT_PASS = 8,   /* hand on in a message */
     MG_RIGHT_ALL = 15,
 };
 
 /*
- * The native calls, one list: X(number, name, argument count). The kernel makes its table and trace
- * names from it, user space its stubs. Arguments are told at each group; `task`, `thread`, ... are
- * handles.
+ * The native calls, one list: X(number, name), beside it (arguments) -> result where that is more
+ * than 0. `task`, `thread`, ... are handles; buffers and structures are the caller's. The kernel
+ * makes its table from it; native.h has the stubs.
  */
 #define MG_NATIVE_CALLS(X)                                                                         \
-    X(0x1000, null, 0)                                                                             \
-    /* handles: close(h); dup(h, rights) -> h */                                                   \
-    X(0x1001, handle_close, 1)                                                                     \
-    X(0x1002, handle_dup, 2)                                                                       \
-    /* ports: create() -> port; mint(port, cookie, rights) -> handle whose calls carry the cookie; \
-     * notify(port, bits); timer(port, absolute CLOCK_MONOTONIC ns or 0 to disarm) */              \
-    X(0x1008, port_create, 0)                                                                      \
-    X(0x1009, port_mint, 3)                                                                        \
-    X(0x100a, port_notify, 2)                                                                      \
-    X(0x100b, port_timer, 2)                                                                       \
-    /* IPC: see struct mg_msg */                                                                   \
-    X(0x1010, ipc_call, 6)                                                                         \
-    X(0x1011, ipc_recv, 6)                                                                         \
-    X(0x1012, ipc_reply, 6)                                                                        \
-    X(0x1013, ipc_reply_recv, 6)                                                                   \
-    /* tasks: create(port, cookie) -> task; fork(task, port, cookie, MG_FORK_*) -> task;           \
-     * kill(task): on return its memory and handles are gone, unless it is the caller's own;       \
-     * info(task, struct mg_task_info *); set(task, MG_TASK_*, value);                             \
-     * reset_space(task): new empty address space, as for execve;                                  \
-     * give(task, handle, rights) -> handle in that task's table */                                \
-    X(0x1020, task_create, 2)                                                                      \
-    X(0x1021, task_fork, 4)                                                                        \
-    X(0x1022, task_kill, 1)                                                                        \
-    X(0x1023, task_info, 2)                                                                        \
-    X(0x1024, task_set, 3)                                                                         \
-    X(0x1025, task_reset_space, 1)                                                                 \
-    X(0x1026, task_give, 3)                                                                        \
-    /* threads: create(task, cookie) -> thread, suspended; resume(thread); suspend(thread): on     \
-     * return it does not run in user mode; interrupt(thread): a sleep in the kernel ends, EINTR;  \
-     * kill(thread); get_state/set_state(thread, MG_STATE_*, buf, size) -> size, the thread must   \
-     * be                                                                                          \
-     * suspended or waiting for a reply; info(thread, struct mg_thread_info *);                    \
-     * set(thread, MG_THREAD_*, value) */                                                          \
-    X(0x1030, thread_create, 2)                                                                    \
-    X(0x1031, thread_resume, 1)                                                                    \
-    X(0x1032, thread_suspend, 1)                                                                   \
-    X(0x1033, thread_interrupt, 1)                                                                 \
-    X(0x1034, thread_kill, 1)                                                                      \
-    X(0x1035, thread_get_state, 4)                                                                 \
-    X(0x1036, thread_set_state, 4)                                                                 \
-    X(0x1037, thread_info, 2)                                                                      \
-    X(0x1038, thread_set, 3)                                                                       \
-    /* memory of a task: map(task, struct mg_map *) -> address; unmap(task, addr, len);            \
-     * protect(task, addr, len, prot); query(task, addr, struct mg_vma *): the first mapping that  \
-     * ends above addr, ENOENT after the last; pagemap(task, addr, pages, u64 *buf) -> entries;    \
-     * copy(to, to_offset, from, from_offset, len) -> bytes: each side a task (offset = address)   \
-     * or                                                                                          \
-     * an object; short at the first bad page, EFAULT when nothing was copied */                   \
-    X(0x1040, vm_map, 2)                                                                           \
-    X(0x1041, vm_unmap, 3)                                                                         \
-    X(0x1042, vm_protect, 4)                                                                       \
-    X(0x1043, vm_query, 3)                                                                         \
-    X(0x1044, vm_pagemap, 4)                                                                       \
-    X(0x1045, vm_copy, 5)                                                                          \
-    /* memory objects: create(bytes, cookie) -> object; resize(object, bytes): mappings beyond the \
-     * end go and fault with SIGBUS; info(object, struct mg_object_info *); physical(system,       \
-     * address, bytes, MG_PHYS_*) -> object */                                                     \
-    X(0x1050, object_create, 2)                                                                    \
-    X(0x1051, object_resize, 2)                                                                    \
-    X(0x1052, object_info, 2)                                                                      \
-    X(0x1053, object_physical, 4)                                                                  \
-    /* seek(object, offset, MG_SEEK_*) -> where the first data or hole from there on begins,       \
-     * ENXIO: none before the end; punch(object, offset, bytes): its whole pages read as zeros */  \
-    X(0x1054, object_seek, 3)                                                                      \
-    X(0x1055, object_punch, 3)                                                                     \
-    /* the machine, all need MG_HANDLE_SYSTEM: irq_bind(system, gsi, port, bits) -> irq;           \
-     * irq_ack(irq); io_in(system, port, width) -> value; io_out(system, port, width, value);      \
-     * io_out_bytes(system, port, buf, len); power(system, MG_POWER_*) */                          \
-    X(0x1060, irq_bind, 4)                                                                         \
-    X(0x1061, irq_ack, 1)                                                                          \
-    X(0x1062, io_in, 3)                                                                            \
-    X(0x1063, io_out, 4)                                                                           \
-    X(0x1064, io_out_bytes, 4)                                                                     \
-    X(0x1065, power, 2)                                                                            \
-    /* knobs and figures: tunable_read(system, name, buf, size) -> length, text;                   \
-     * tunable_write(system, name, text, length); tunable_name(system, index, buf, size) ->        \
-     * length;                                                                                     \
-     * stats(system, MG_STATS_*, offset, buf, size) -> bytes; boot_info(system, struct             \
-     * mg_boot_info *);                                                                            \
-     * log_write(system, text, length); log_read(system, offset, buf, size) -> bytes */            \
-    X(0x1070, tunable_read, 4)                                                                     \
-    X(0x1071, tunable_write, 4)                                                                    \
-    X(0x1072, tunable_name, 4)                                                                     \
-    X(0x1073, stats, 5)                                                                            \
-    X(0x1074, boot_info, 2)                                                                        \
-    X(0x1075, log_write, 3)                                                                        \
-    X(0x1076, log_read, 4)                                                                         \
-    /* block devices: info(system, index, struct mg_block_info *), ENOENT after the last;          \
-     * open(system, index, rights) -> device; start(device, task, struct mg_block_io *) -> bytes   \
-     * that will be moved, perhaps fewer than asked for; ended(device, struct mg_block_result *,   \
-     * count) -> how many: the transfers that have ended and were not told of before */            \
-    X(0x1080, block_info, 3)                                                                       \
-    X(0x1081, block_open, 3)                                                                       \
-    X(0x1082, block_start, 3)                                                                      \
-    X(0x1083, block_ended, 3)
+    /* handles */                                                                                  \
+    X(0x1000, null)             /* () */                                                           \
+    X(0x1001, handle_close)     /* (handle) */                                                     \
+    X(0x1002, handle_dup)       /* (handle, rights) -> handle */                                   \
+                                                                                                   \
+    /* ports */                                                                                    \
+    X(0x1008, port_create)      /* () -> port */                                                   \
+    X(0x1009, port_mint)        /* (port, cookie, rights) -> port, whose calls carry the cookie */ \
+    X(0x100a, port_notify)      /* (port, bits) */                                                 \
+    X(0x100b, port_timer)       /* (port, CLOCK_MONOTONIC ns): MG_NOTIFY_TIMER then; 0 = off */    \
+                                                                                                   \
+    /* messages: see struct mg_msg */                                                              \
+    X(0x1010, ipc_call)                                                                            \
+    X(0x1011, ipc_recv)                                                                            \
+    X(0x1012, ipc_reply)                                                                           \
+    X(0x1013, ipc_reply_recv)                                                                      \
+                                                                                                   \
+    /* tasks; `server` is a port, or 0 */                                                          \
+    X(0x1020, task_create)      /* (server, cookie) -> task */                                     \
+    X(0x1021, task_fork)        /* (task, server, cookie, MG_FORK_*) -> task */                    \
+    X(0x1022, task_kill)        /* (task): its memory is gone on return, but the caller's own */   \
+    X(0x1023, task_info)        /* (task, struct mg_task_info *) */                                \
+    X(0x1024, task_set)         /* (task, MG_TASK_*, value) */                                     \
+    X(0x1025, task_reset_space) /* (task): a new, empty address space, as for execve */            \
+    X(0x1026, task_give)        /* (task, handle, rights) -> handle in that task's table */        \
+                                                                                                   \
+    /* threads; their state: of those that are suspended or wait for a reply */                    \
+    X(0x1030, thread_create)    /* (task, cookie) -> thread, suspended */                          \
+    X(0x1031, thread_resume)    /* (thread) */                                                     \
+    X(0x1032, thread_suspend)   /* (thread): it is out of user mode on return */                   \
+    X(0x1033, thread_interrupt) /* (thread): its sleep in the kernel ends with EINTR */            \
+    X(0x1034, thread_kill)      /* (thread) */                                                     \
+    X(0x1035, thread_get_state) /* (thread, MG_STATE_*, buffer, size) -> bytes */                  \
+    X(0x1036, thread_set_state) /* (thread, MG_STATE_*, buffer, size) -> bytes */                  \
+    X(0x1037, thread_info)      /* (thread, struct mg_thread_info *) */                            \
+    X(0x1038, thread_set)       /* (thread, MG_THREAD_*, value) */                                 \
+                                                                                                   \
+    /* memory of a task */                                                                         \
+    X(0x1040, vm_map)           /* (task, struct mg_map *) -> address */                           \
+    X(0x1041, vm_unmap)         /* (task, address, bytes) */                                       \
+    X(0x1042, vm_protect)       /* (task, address, bytes, PROT_*) */                               \
+    X(0x1043, vm_query)         /* (task, address, struct mg_vma *): the first that ends above */  \
+    X(0x1044, vm_pagemap)       /* (task, address, pages, uint64_t *) -> entries */                \
+    /* to and from: a task with an address, or an object with an offset. The copy ends at the */   \
+    /* first bad page; EFAULT if that leaves nothing. */                                           \
+    X(0x1045, vm_copy)          /* (to, offset, from, offset, bytes) -> bytes */                   \
+                                                                                                   \
+    /* memory objects */                                                                           \
+    X(0x1050, object_create)    /* (bytes, cookie) -> object */                                    \
+    X(0x1051, object_resize)    /* (object, bytes): mappings beyond fault with MG_FAULT_BUS */     \
+    X(0x1052, object_info)      /* (object, struct mg_object_info *) */                            \
+    X(0x1053, object_physical)  /* (system, address, bytes, MG_PHYS_*) -> object */                \
+    X(0x1054, object_seek)      /* (object, offset, MG_SEEK_*) -> offset; ENXIO: no more */        \
+    X(0x1055, object_punch)     /* (object, offset, bytes): its whole pages read as zeros */       \
+                                                                                                   \
+    /* the machine; `system` is MG_HANDLE_SYSTEM, or a handle got from it */                       \
+    X(0x1060, irq_bind)         /* (system, gsi, port, bits) -> irq */                             \
+    X(0x1061, irq_ack)          /* (irq): the line may interrupt again */                          \
+    X(0x1062, io_in)            /* (system, I/O port, width) -> value */                           \
+    X(0x1063, io_out)           /* (system, I/O port, width, value) */                             \
+    X(0x1064, io_out_bytes)     /* (system, I/O port, buffer, bytes) -> bytes */                   \
+    X(0x1065, power)            /* (system, MG_POWER_*) */                                         \
+                                                                                                   \
+    /* knobs and figures */                                                                        \
+    X(0x1070, tunable_read)     /* (system, name, buffer, size) -> length of the whole text */     \
+    X(0x1071, tunable_write)    /* (system, name, text, length) */                                 \
+    X(0x1072, tunable_name)     /* (system, index, buffer, size) -> length; ENOENT: no more */     \
+    X(0x1073, stats)            /* (system, MG_STATS_*, offset, buffer, size) -> bytes */          \
+    X(0x1074, boot_info)        /* (system, struct mg_boot_info *) */                              \
+    X(0x1075, log_write)        /* (system, text, length) -> length */                             \
+    X(0x1076, log_read)         /* (system, offset, buffer, size) -> bytes */                      \
+                                                                                                   \
+    /* block devices */                                                                            \
+    X(0x1080, block_info)       /* (system, index, struct mg_block_info *); ENOENT: no more */     \
+    X(0x1081, block_open)       /* (system, index, rights) -> device */                            \
+    X(0x1082, block_start)      /* (device, task, struct mg_block_io *) -> bytes it will move */   \
+    X(0x1083, block_ended)      /* (device, struct mg_block_result *, count) -> how many have */
 
 enum {
-#define MG_NUMBER(number, name, args) MG_SYS_##name = number,
+#define MG_NUMBER(number, name) MG_SYS_##name = number,
     MG_NATIVE_CALLS(MG_NUMBER)
 #undef MG_NUMBER
     MG_SYS_FIRST = 0x1000,
@@ -157,12 +138,12 @@ enum {
  *   in       port       token   label   word[0..5]              handle to pass on, or 0
  *   out      cookie     token   label   word[0..5]              handle received, or 0
  *
- *   ipc_call        sends and sleeps until the reply; token in and out unused.
- *   ipc_recv        takes the next message of a port; token out names the sender for the reply, 0 =
- *   none is expected.
- *   ipc_reply       answers the sender named by token.
- *   ipc_reply_recv  both at once: the fast path of a server. A token that has become stale is
- *   skipped silently.
+ *   ipc_call        sends and sleeps until the reply; token in and out unused
+ *   ipc_recv        takes the next message of a port; token out names the sender for the reply,
+ *                   0 = none is expected
+ *   ipc_reply       answers the sender named by token
+ *   ipc_reply_recv  both at once: the fast path of a server; a token that has become stale is
+ *                   skipped silently
  *
  * A handle passed on must carry MG_RIGHT_PASS; the receiver gets it with the same rights.
  */
@@ -174,21 +155,22 @@ struct mg_msg {
     mg_handle handle;
 };
 
-/* Labels the kernel sends. Labels below MG_LABEL_KERNEL are the users' own. */
-#define MG_LABEL_KERNEL 0xffff000000000000ul
-/* + call number; words: its arguments; cookie: the thread's */
+/*
+ * Labels from 0xffff000000000000 on are the kernel's; those below are the users' own.
+ *
+ *   SYSCALL + number      words: the call's arguments; cookie: the thread's
+ *   FAULT + MG_FAULT_*    words: address, trap, error code, rip; cookie: the thread's
+ *   NOTIFY                word[0]: the bits collected since the last one; no reply
+ */
 #define MG_LABEL_SYSCALL 0xffff000000010000ul
-/* + MG_FAULT_*; word[0] address, [1] trap, [2] error code, [3] rip */
 #define MG_LABEL_FAULT 0xffff000000020000ul
-/* word[0]: the bits collected since the last one; no reply */
 #define MG_LABEL_NOTIFY 0xffff000000030000ul
 #define MG_LABEL_MASK 0xffffffffffff0000ul
 
-/* Labels of a reply to a forwarded call or fault. */
+/* Labels of a reply to the kernel's calls and faults. */
 enum {
     MG_REPLY_RETURN = 0, /* the call returns word[0] */
-    /* go on with the registers as set_state left them; a fault is tried again */
-    MG_REPLY_RESUME = 1,
+    MG_REPLY_RESUME = 1, /* go on with the registers as set_state left them; try a fault again */
 };
 
 enum mg_fault {
@@ -202,30 +184,33 @@ enum mg_fault {
 /* The bit of a port's timer among its notification bits. */
 #define MG_NOTIFY_TIMER (1ul << 63)
 
+/* task_fork */
 enum { MG_FORK_SHARE_SPACE = 1 }; /* as vfork: the new task uses the same address space */
 
 /* task_set. The limits and the domain need MG_HANDLE_SYSTEM in the caller's table; a new task
  * starts with those of its maker. */
 enum {
-    MG_TASK_PID = 1,        /* what getpid returns */
-    MG_TASK_NAME = 2,       /* pointer to at most 15 bytes and a NUL */
-    MG_TASK_MERGE_DOMAIN = 3,
+    MG_TASK_PID = 1,           /* what getpid returns */
+    MG_TASK_NAME = 2,          /* pointer to at most 15 bytes and a NUL */
+    MG_TASK_MERGE_DOMAIN = 3,  /* pages merge only within one */
     MG_TASK_MEMLOCK_LIMIT = 4, /* RLIMIT_MEMLOCK in bytes */
     MG_TASK_SPACE_LIMIT = 5,   /* RLIMIT_AS in bytes */
-    MG_TASK_STACK_LIMIT = 6,   /* RLIMIT_STACK in bytes: how far a growing stack may grow */
+    MG_TASK_STACK_LIMIT = 6,   /* RLIMIT_STACK in bytes */
     MG_TASK_DATA_LIMIT = 7,    /* RLIMIT_DATA in bytes */
     MG_TASK_BRK = 8,           /* start of the heap, after execve */
     MG_TASK_MEMORY_MERGE = 9,  /* the PR_SET_MEMORY_MERGE state */
-    /* handle of a port: where calls and faults of a task that was made without a server go from now
-     * on; its threads' cookie becomes the handle's. Once: EBUSY for a task that has one */
+
+    /* A port: the server, from now on, of a task that was made without one. Its threads' cookie
+     * becomes the handle's. EBUSY: it has a server. */
     MG_TASK_SERVER = 10,
 };
 
-enum {                      /* thread_set */
-    MG_THREAD_TID = 1,      /* what gettid returns */
+/* thread_set */
+enum {
+    MG_THREAD_TID = 1,       /* what gettid returns */
     MG_THREAD_CLEAR_TID = 2, /* address cleared and woken when the thread ends */
-    MG_THREAD_NICE = 3,     /* -20..19; a lower one needs MG_HANDLE_SYSTEM */
-    MG_THREAD_AFFINITY = 4, /* mask of CPUs 0..63 */
+    MG_THREAD_NICE = 3,      /* -20..19; a lower one needs MG_HANDLE_SYSTEM */
+    MG_THREAD_AFFINITY = 4,  /* mask of CPUs 0..63 */
 };
 
 /* User registers of a thread, in the order of Linux's struct user_regs_struct where both have a
@@ -237,11 +222,13 @@ struct mg_regs {
     uint64_t fs_base, gs_base;
 };
 
+/*
+ * thread_get_state, thread_set_state. The XSAVE area is in standard form, at most MG_FPU_MAX bytes;
+ * set takes the first 512 (x87 and SSE) or, with its header, 576 and more: what is missing is zero.
+ */
 enum {
     MG_STATE_REGS = 1, /* struct mg_regs */
-    /* the XSAVE area in standard form, at most MG_FPU_MAX bytes; set takes 512 (x87 and SSE) or,
-     * with the header, from 576 on: what is missing is zero */
-    MG_STATE_FPU = 2,
+    MG_STATE_FPU = 2,  /* the XSAVE area */
 };
 #define MG_FPU_MAX 4096
 
@@ -255,9 +242,7 @@ struct mg_task_info {
     uint64_t threads, brk_start, brk, stack_start;
     uint32_t merge_any; /* PR_SET_MEMORY_MERGE is on */
     uint32_t merge_domain;
-    /* pages beyond those mapped that its end would give back: of what its handles name, of the
-     * tasks that end with it */
-    uint64_t held;
+    uint64_t held; /* pages not mapped that its end would give back: of its handles and tasks */
 };
 
 struct mg_thread_info {
@@ -283,7 +268,7 @@ struct mg_map {
     uint64_t addr, len;
     uint32_t prot, flags;
     mg_handle object;
-    uint32_t max_prot; /* what mprotect may later grant on a shared mapping; 0 = everything */
+    uint32_t max_prot; /* what mprotect may grant later on a shared mapping; 0 = everything */
     uint64_t offset;   /* bytes into the object, a multiple of 4096 */
 };
 
@@ -293,12 +278,12 @@ struct mg_map {
 /* One mapping, for /proc/PID/maps and smaps. Pages are counted when asked for. */
 struct mg_vma {
     uint64_t start, end;
-    uint32_t prot;  /* PROT_* */
-    uint32_t flags; /* MG_VMA_* */
-    uint64_t offset; /* bytes into the object */
-    uint64_t cookie; /* of the object, 0 = anonymous */
-    uint64_t rss, pss_bytes; /* pages; bytes shared out over the mappers */
-    /* pages, by kind */
+    uint32_t prot;      /* PROT_* */
+    uint32_t flags;     /* MG_VMA_* */
+    uint64_t offset;    /* bytes into the object */
+    uint64_t cookie;    /* of the object, 0 = anonymous */
+    uint64_t pss_bytes; /* each page's bytes shared out over its mappers */
+    uint64_t rss;       /* pages, as all below */
     uint64_t shared_clean, shared_dirty, private_clean, private_dirty;
     uint64_t referenced, anonymous, merged, swapped;
 };
@@ -328,13 +313,14 @@ enum { MG_PHYS_UNCACHED = 0, MG_PHYS_WRITE_COMBINING = 1, MG_PHYS_CACHED = 2 };
 enum { MG_SEEK_DATA = 0, MG_SEEK_HOLE = 1 };
 enum { MG_POWER_OFF = 0, MG_POWER_REBOOT = 1, MG_POWER_PANIC = 2 };
 
+enum { MG_BLOCK_READ_ONLY = 1 };
+
 struct mg_block_info {
     char name[16];
     uint64_t bytes;
     uint32_t block_bytes; /* transfers are of whole blocks, at most 4096 bytes each */
     uint32_t flags;       /* MG_BLOCK_READ_ONLY */
 };
-enum { MG_BLOCK_READ_ONLY = 1 };
 
 /* In the task's memory; both are multiples of 512. */
 struct mg_block_piece {
@@ -348,49 +334,51 @@ struct mg_block_piece {
  * survive a loss of power, needs MG_RIGHT_WRITE and neither task nor pieces. As many pieces are
  * taken as make one request of the device: always the first 32 pages.
  */
-struct mg_block_io {
-    uint64_t sector;     /* of 512 bytes, on the device */
-    uint64_t pieces;     /* address of struct mg_block_piece[count], the caller's */
-    uint32_t op, count;  /* MG_BLOCK_READ, ... */
-    uint32_t port, pad;  /* that is notified when the transfer has ended */
-    uint64_t bits;       /* with these bits */
-    uint64_t cookie;     /* names it in struct mg_block_result */
-};
 enum { MG_BLOCK_READ = 0, MG_BLOCK_WRITE = 1, MG_BLOCK_FLUSH = 2 };
+
+struct mg_block_io {
+    uint64_t sector;    /* of 512 bytes, on the device */
+    uint64_t pieces;    /* address of struct mg_block_piece[count], the caller's */
+    uint32_t op, count; /* MG_BLOCK_READ, ... */
+    uint32_t port, pad; /* that is notified when the transfer has ended */
+    uint64_t bits;      /* with these bits */
+    uint64_t cookie;    /* names it in struct mg_block_result */
+};
 
 struct mg_block_result {
     uint64_t cookie;
     int64_t result; /* bytes, or -errno */
 };
 
+/* stats: bytes from the offset on; for those about frames it is the first frame's number. */
 enum {
-    MG_STATS_MEMORY = 1, /* struct mg_memory_stats */
-    MG_STATS_EVENTS = 2, /* text, "name value\n" lines: the counters behind /proc/vmstat */
-    MG_STATS_FRAMES = 3, /* bytes, enum mg_frame_state, one a frame; offset = first frame number */
-    MG_STATS_CPUS = 4,   /* array of struct mg_cpu_stats */
-    MG_STATS_FRAME_FLAGS = 5, /* u64 each: /proc/kpageflags; offset = first frame number */
-    MG_STATS_FRAME_COUNT = 6, /* u64 each: /proc/kpagecount */
+    MG_STATS_MEMORY = 1,      /* struct mg_memory_stats */
+    MG_STATS_EVENTS = 2,      /* text: lines of counter and value, as in /proc/vmstat */
+    MG_STATS_FRAMES = 3,      /* a byte a frame: enum mg_frame_state */
+    MG_STATS_CPUS = 4,        /* array of struct mg_cpu_stats */
+    MG_STATS_FRAME_FLAGS = 5, /* 64 bits a frame, as in /proc/kpageflags */
+    MG_STATS_FRAME_COUNT = 6, /* 64 bits a frame, as in /proc/kpagecount */
 };
 
 enum mg_frame_state {
-    MG_FRAME_ABSENT,    /* no memory at this frame number */
-    MG_FRAME_RESERVED,  /* firmware's, or the kernel's image */
+    MG_FRAME_ABSENT,   /* no memory at this frame number */
+    MG_FRAME_RESERVED, /* firmware's, or the kernel's image */
     MG_FRAME_FREE,
-    MG_FRAME_KERNEL,    /* stacks, tables, buffers */
+    MG_FRAME_KERNEL, /* stacks, tables, buffers */
     MG_FRAME_PAGETABLE,
     MG_FRAME_SLAB,
-    MG_FRAME_PRIVATE,   /* anonymous */
-    MG_FRAME_SHARED,    /* of a memory object */
-    MG_FRAME_ZERO,      /* the shared zero page */
+    MG_FRAME_PRIVATE, /* anonymous */
+    MG_FRAME_SHARED,  /* of a memory object */
+    MG_FRAME_ZERO,    /* the shared zero page */
     MG_FRAME_MERGED,
-    MG_FRAME_PINNED,
+    MG_FRAME_PINNED, /* anonymous, and being written to by its frame */
     MG_FRAME_SWAPCACHE,
     MG_FRAME_STATES
 };
 
 struct mg_memory_stats { /* pages */
-    uint64_t total, free, cached_on_cpus, kernel, tables, slab;
-    uint64_t anonymous, objects, merged, swap_total, swap_free, zero_mappings;
+    uint64_t total, free, kernel, tables, slab;
+    uint64_t anonymous, objects, merged, swap_total, swap_free;
     uint64_t frames_end; /* one past the highest frame number */
     uint32_t nodes, cpus;
 };
@@ -406,13 +394,12 @@ struct mg_boot_info {
     uint64_t framebuffer; /* physical address, 0 = none */
     uint32_t fb_width, fb_height, fb_pitch, fb_bpp;
     uint8_t fb_red_shift, fb_green_shift, fb_blue_shift, fb_pad[5];
-    uint64_t boot_ns;        /* CLOCK_MONOTONIC at the kernel's entry is 0; this is now */
+    uint64_t boot_ns;         /* CLOCK_MONOTONIC now: ns since the kernel's entry */
     uint64_t realtime_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC, ns */
     uint32_t cpus, nodes;
     uint64_t tsc_hz;
-    char cmdline[1024]; /* kernel arguments, those of tools/vm appended */
-    /* what to run instead of a shell: arguments, each ended by a NUL */
-    char command[1024];
-    char version[64];   /* kernel release */
-    uint64_t command_bytes; /* of `command`, 0 = none */
+    char version[64];       /* kernel release */
+    char cmdline[1024];     /* kernel arguments, those of tools/vm appended */
+    char command[1024];     /* what to run instead of a shell: arguments, each ended by a NUL */
+    uint64_t command_bytes; /* of `command`; 0 = none */
 };
