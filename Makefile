@@ -83,7 +83,11 @@ $(if $(BENCH_C),$(eval $(call program,bench,$(BENCH_C),bench)))
 BENCH_INIT := $(patsubst tests/bench/init.c,$(O)/bench-init,$(wildcard tests/bench/init.c))
 OBJECTS_$(BENCH_INIT) := $(O)/tests/bench/init.o
 
-MUSL_C   := $(sort $(USERLIB_C) $(PROGRAM_C) $(wildcard tests/bench/init.c))
+# Programs of the experiments: each experiments/NAME/*.c is one.
+EXPERIMENT_C := $(sort $(wildcard experiments/*/*.c))
+EXPERIMENTS  := $(EXPERIMENT_C:%.c=$(O)/%)
+
+MUSL_C   := $(sort $(USERLIB_C) $(PROGRAM_C) $(EXPERIMENT_C) $(wildcard tests/bench/init.c))
 KERNEL_O := $(call object,$(KERNEL_C) $(KERNEL_ASM))
 USERLIB  := $(O)/user/libmerganser.a
 GLIBC    := $(GLIBC_C:tests/guest/%.c=$(O)/root/tests/%)
@@ -92,7 +96,7 @@ UNITLIB  := $(O)/tests/unit/lib.a
 
 # ---- Targets a person names -----------------------------------------------------------------------
 
-.PHONY: all build setup run test test-linux unit guest bench model soak gdb lint format compile_commands.json clean help
+.PHONY: all build setup run test test-linux unit guest bench model soak experiment gdb lint format compile_commands.json clean help
 .DEFAULT_GOAL := all
 
 # Sub-makes build: the packages must be there before the wildcard tools above are looked up again.
@@ -101,7 +105,7 @@ submake = +@$(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,$(JOBS))
 all: setup
 	$(submake) build
 
-build: $(O)/merganser.iso $(O)/compile_commands.json $(UNIT) $(BENCH_INIT)
+build: $(O)/merganser.iso $(O)/compile_commands.json $(UNIT) $(BENCH_INIT) $(EXPERIMENTS)
 
 setup:
 	@tools/setup
@@ -137,6 +141,11 @@ soak: setup
 	        -- /tests/soak $(MINUTES) $(SEED) || exit 1; \
 	done
 
+# NAME=cow-reuse answers a question of experiments/ with figures and a plot.
+experiment: setup
+	$(submake) build
+	@tools/experiment --build $(O) $(NAME) $(EXPERIMENTFLAGS)
+
 bench: all
 	@tools/bench --build $(O) $(BENCHFLAGS)
 
@@ -163,6 +172,7 @@ help:
 	@echo 'make bench         figures beside Linux in the same virtual machine'
 	@echo 'make model         search the models of the protocols for failures'
 	@echo 'make soak          random work, every page checked  [MINUTES=60 SEED=N]'
+	@echo 'make experiment    NAME=cow-reuse: a question answered by figures and a plot'
 	@echo 'make gdb           debugger for a machine started with tools/vm --gdb'
 	@echo 'make lint          formatting and static checks      make format   apply the formatting'
 	@echo 'make setup         install the packages the build needs'
@@ -217,6 +227,9 @@ $(USERLIB): $(USERLIB_O)
 
 .SECONDEXPANSION:
 $(PROGRAMS) $(BENCH_INIT): $$(OBJECTS_$$@) $(USERLIB)
+	$(call quiet,LINK) $(MUSLCC) $(UCFLAGS) $^ -o $@
+
+$(EXPERIMENTS): %: %.o
 	$(call quiet,LINK) $(MUSLCC) $(UCFLAGS) $^ -o $@
 
 # Programs of the other libc: the ABI is Linux's, not one library's.

@@ -89,7 +89,9 @@ static void knobs_save(void)
 static void knobs_restore(void)
 {
     for (size_t k = KNOBS; k-- > 0;) {
-        if (knobs[k].before[0]) {
+        if (strchr(knobs[k].before, '[')) { /* a choice of names: the first is the usual one */
+            file_set(knobs[k].folder, knobs[k].name, knobs[k].values[0]);
+        } else if (knobs[k].before[0]) {
             file_set(knobs[k].folder, knobs[k].name, knobs[k].before);
         }
     }

@@ -1,0 +1,97 @@
+/*
+ * What does a pass of the scanner over memory cost, page by page?
+ *
+ *     scan --pages N --changed PERCENT --duplicate PERCENT [--index NAME]
+ *
+ * Registers N pages of which so many in a hundred have a twin among them, lets the scanner settle,
+ * then counts whole passes, before each of which so many in a hundred of the pages without a twin
+ * are written to. A batch is as long as all pages registered, and the scanner sleeps long after it:
+ * to wake it is to start one pass. The time-stamp counter would count its sleep too, so what is
+ * executed between two readings of it is counted by a plugin of the emulator (tools/count.c).
+ */
+#include "experiments/lab.h"
+
+#define WARM_UP_PASSES 5
+#define PASSES 3
+#define LONG_SLEEP_MS 100000
+#define POLL_MS 5
+
+static size_t pages = 4096;
+static long changed, duplicate;
+static char *area;
+static uint64_t salt = 1;
+
+/* Pages with a twin are spread evenly; 256 neighbours, or those of them that have one, are equal. */
+static bool has_twin(size_t i)
+{
+    return (long)(i * 61 % 100) < duplicate;
+}
+
+static void fill_all(void)
+{
+    for (size_t i = 0; i < pages; i++)
+        lab_fill(area + i * PAGE, has_twin(i) ? 1 + i / 256 : (1ul << 32) + i);
+}
+
+/* Writes a word of each page that is to change. */
+static void change(void)
+{
+    salt++;
+    for (size_t i = 0; i < pages; i++)
+        if (!has_twin(i) && (long)((i * 37 + 11) % 100) < changed)
+            *(volatile uint64_t *)(void *)(area + i * PAGE + 64) = salt << 32 | i;
+}
+
+/* Starts a batch and waits until it has completed the pass. */
+static void pass(void)
+{
+    static long nap = LONG_SLEEP_MS;
+    long before = lab_get_number(KSM, "full_scans");
+    lab_set_number(KSM, "sleep_millisecs", ++nap); /* another value wakes the scanner */
+    lab_wait_ksm("full_scans", before + 1, POLL_MS);
+    lab_sleep_ms(2 * POLL_MS);
+}
+
+static void measure(const char *index)
+{
+    for (int i = 0; i < WARM_UP_PASSES; i++) {
+        change();
+        pass();
+    }
+    for (int i = 0; i < PASSES; i++) {
+        change();
+        lab_now();
+        pass();
+        lab_now();
+    }
+    printf("csv scan,%s,%zu,%ld,%ld,%d,%ld\n", index, pages, changed, duplicate, PASSES,
+           lab_get_number(KSM, "pages_sharing"));
+}
+
+int main(int argc, char **argv)
+{
+    const char *index = "default";
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--pages") == 0)
+            pages = (size_t)atol(argv[i + 1]);
+        else if (strcmp(argv[i], "--changed") == 0)
+            changed = atol(argv[i + 1]);
+        else if (strcmp(argv[i], "--duplicate") == 0)
+            duplicate = atol(argv[i + 1]);
+        else if (strcmp(argv[i], "--index") == 0)
+            index = argv[i + 1];
+    }
+    if (strcmp(index, "linux") != 0 && strcmp(index, "default") != 0 &&
+        !lab_set(TUNABLES, "ksm.index", index))
+        lab_fail("ksm.index %s", index);
+    area = lab_map(pages, MAP_PRIVATE);
+    fill_all();
+    lab_set(KSM, "smart_scan", "0");
+    lab_set_number(KSM, "sleep_millisecs", LONG_SLEEP_MS);
+    lab_set_number(KSM, "pages_to_scan", (long)pages);
+    if (madvise(area, pages * PAGE, MADV_MERGEABLE) != 0 || !lab_set(KSM, "run", "1"))
+        lab_fail("merging");
+    measure(index);
+    return 0;
+}
