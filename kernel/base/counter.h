@@ -9,32 +9,38 @@
 #include "kernel/base/cpu.h"
 #include "lib/types.h"
 
-/* clang-format off */
 #define COUNTERS(X)                                                                                \
+    /* faults, by what they came to */                                                             \
     X(pgfault) X(pgmajfault) X(fault_zero) X(fault_anon) X(fault_object) X(fault_forwarded)        \
-    X(fault_spurious) X(pgalloc) X(pgfree) X(alloc_fail) X(oom)                                    \
-    X(cow_copy) X(cow_reuse) X(cow_ksm) X(cow_ksm_reuse) X(cow_retry) X(fork) X(fork_pages)        \
-    X(tlb_ipi) X(tlb_page) X(tlb_full) X(tlb_local) X(tlb_avoided_lazy) X(tlb_batch)               \
+    X(fault_spurious)                                                                              \
+    /* writes to pages that were read-only */                                                      \
+    X(cow_copy) X(cow_reuse) X(cow_ksm) X(cow_ksm_reuse) X(cow_retry)                              \
+    /* frames handed out and taken back; fork */                                                   \
+    X(pgalloc) X(pgfree) X(alloc_fail) X(fork) X(fork_pages)                                       \
+    /* shootdowns: what was done, what was spared, why */                                          \
+    X(tlb_ipi) X(tlb_page) X(tlb_full) X(tlb_local) X(tlb_batch) X(tlb_avoided_lazy)               \
     X(tlb_generation_skip) X(tlb_reason_unmap) X(tlb_reason_protect) X(tlb_reason_fork)            \
     X(tlb_reason_merge) X(tlb_reason_cow)                                                          \
+    /* walks from a frame to its entries */                                                        \
     X(rmap_walk) X(rmap_visit) X(rmap_busy)                                                        \
-    X(ksm_merge) X(ksm_adopt) X(ksm_break) X(ksm_refused_pinned) X(ksm_refused_busy)               \
-    X(ksm_refused_changed) X(ksm_hashed) X(ksm_clean)                                              \
+    /* merging, by pages */                                                                        \
+    X(ksm_hashed) X(ksm_clean) X(ksm_merge) X(ksm_adopt) X(ksm_break) X(ksm_refused_pinned)        \
+    X(ksm_refused_busy) X(ksm_refused_changed)                                                     \
+    /* messages and the scheduler */                                                               \
     X(ipc_call) X(ipc_fast) X(ipc_notify) X(syscall_forwarded) X(context_switch) X(steal)
-/* clang-format on */
 
 enum counter {
 #define COUNTER_ENUM(name) COUNT_##name,
     COUNTERS(COUNTER_ENUM)
 #undef COUNTER_ENUM
-        COUNTER_END
+    COUNTER_END
 };
 
 static_assert(COUNTER_END <= CPU_COUNTERS, "struct cpu has too few counters");
 
 extern const char *const counter_names[COUNTER_END];
 
-/* One instruction, so neither an interrupt nor a change of CPU comes in between. */
+/* One instruction, so that neither an interrupt nor a change of CPU comes in between. */
 static inline void count_add(enum counter counter, u64 n)
 {
     __asm__ volatile("addq %1, %%gs:%a0"
