@@ -1,0 +1,285 @@
+/*
+ * What limits merging: the zero page, chains of merged pages with equal content, pages that change
+ * too often, a cap on merged pages; and the figures of a process and of the machine that tell.
+ *
+ * timeout: 180
+ */
+#define _GNU_SOURCE
+#include "ksm.h"
+
+static byte *mergeable(size_t pages, uint64_t seed)
+{
+    byte *area = map_island(pages, RW);
+    for (size_t i = 0; i < pages; i++) {
+        fill_page(area + i * PAGE, seed);
+    }
+    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
+        bail("madvise(MADV_MERGEABLE)");
+    }
+    return area;
+}
+
+/* Pages of zeros that were written. */
+static byte *mergeable_zeros(size_t pages)
+{
+    byte *area = map_island(pages, RW);
+    for (size_t i = 0; i < pages; i++) {
+        area[i * PAGE + 9] = 1;
+        area[i * PAGE + 9] = 0;
+    }
+    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
+        bail("madvise(MADV_MERGEABLE)");
+    }
+    return area;
+}
+
+/* A line of /proc/self/ksm_stat, or -1. */
+static long stat_of_self(const char *name)
+{
+    char line[128];
+    struct lines *lines = lines_open("/proc/self/ksm_stat");
+    long value = -1;
+    while (lines && lines_next(lines, line, sizeof line)) {
+        size_t length = strlen(name);
+        if (strncmp(line, name, length) == 0 && line[length] == ' ') {
+            value = atol(line + length);
+        }
+    }
+    return value;
+}
+
+static bool wait_for(const char *name, long least)
+{
+    for (int i = 0; i < 4000 && ksm_get(name) < least; i++) {
+        ksm_pause_ms(5);
+    }
+    return ksm_get(name) >= least;
+}
+
+/* Nothing is merged, and the scanner runs; rules can be changed in between. */
+static void unmerge(void)
+{
+    ksm_set("run", 2);
+}
+
+static void zero_pages(void)
+{
+    long before = ksm_get("ksm_zero_pages");
+    if (before < 0 || stat_of_self("ksm_zero_pages") < 0) {
+        skip("no ksm_zero_pages in this kernel");
+        return;
+    }
+    ksm_set("use_zero_pages", 1);
+    byte *area = mergeable_zeros(20);
+    ok(wait_for("ksm_zero_pages", before + 20), "twenty pages of zeros become the zero page");
+    ok_equal(stat_of_self("ksm_zero_pages"), 20, "the process knows");
+    ok_equal(ksm_kb(area), 0, "they don't count as merged");
+    ok_equal(smaps_number(area, "Rss"), 0, "nor as memory");
+    ok(page_is_zero(area) && page_is_zero(area + 19 * PAGE), "and are zero");
+    area[5] = 1;
+    ok_equal(stat_of_self("ksm_zero_pages"), 19, "a write takes one away");
+    ok(area[5] == 1 && area[6] == 0 && page_is_zero(area + PAGE), "and changes that one");
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool good = stat_of_self("ksm_zero_pages") == 19;
+        area[PAGE] = 2;
+        munmap(area + 10 * PAGE, 10 * PAGE);
+        _exit(!(good && stat_of_self("ksm_zero_pages") == 8 && area[PAGE] == 2));
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    ok_equal(status, 0, "a child inherits them, writes one, unmaps ten");
+    ok_equal(stat_of_self("ksm_zero_pages"), 19, "the parent's stay");
+    ok_equal(mprotect(area + 10 * PAGE, 2 * PAGE, PROT_NONE), 0, "made inaccessible");
+    ok_equal(mprotect(area + 10 * PAGE, 2 * PAGE, RW), 0, "and back");
+    ok_equal(stat_of_self("ksm_zero_pages"), 19, "they stay what they are");
+    ok_equal(madvise(area + 5 * PAGE, 5 * PAGE, MADV_UNMERGEABLE), 0, "five are taken back");
+    ok_equal(stat_of_self("ksm_zero_pages"), 14, "they are private pages again");
+    ok(page_is_zero(area + 7 * PAGE), "of zeros");
+    madvise(area + 10 * PAGE, 5 * PAGE, MADV_DONTNEED);
+    ok_equal(stat_of_self("ksm_zero_pages"), 9, "five are dropped");
+    unmerge();
+    ok_equal(stat_of_self("ksm_zero_pages"), 0, "run = 2 takes all back");
+    ok(page_is_zero(area + 19 * PAGE) && area[5] == 1, "with their content");
+    ksm_set("use_zero_pages", 0);
+    ksm_set("run", 1);
+}
+
+static void chains(void)
+{
+    enum { PAGES = 60, SHARING = 4 };
+    if (ksm_get("max_page_sharing") < 0) {
+        skip("no max_page_sharing in this kernel");
+        return;
+    }
+    long sharing = ksm_get("max_page_sharing");
+    unmerge();
+    if (ksm_get("pages_shared") != 0 || ksm_set("max_page_sharing", SHARING) < 0) {
+        skip("others have merged pages");
+        return;
+    }
+    ksm_set("run", 1);
+    byte *area = mergeable(PAGES, 40);
+    ok(ksm_wait_pages(area, PAGES), "sixty equal pages merge");
+    ok(ksm_get("pages_shared") >= PAGES / SHARING, "into frames of four mappings (%ld)",
+       ksm_get("pages_shared"));
+    ok(ksm_get("stable_node_chains") >= 1, "which form a chain");
+    ok(ksm_get("stable_node_dups") >= PAGES / SHARING, "of that many frames (%ld)",
+       ksm_get("stable_node_dups"));
+    ok_errno(ksm_set("max_page_sharing", SHARING + 1), EBUSY, "the limit can't change now");
+    ok_equal(ksm_set("max_page_sharing", SHARING), 0, "but be set to what it is");
+    if (ksm_get("merge_across_nodes") >= 0) {
+        ok_errno(ksm_set("merge_across_nodes", !ksm_get("merge_across_nodes")), EBUSY,
+                 "merge_across_nodes can't change either");
+    }
+    bool good = true;
+    for (size_t i = 0; i < PAGES; i += 3) {
+        fill_page(area + i * PAGE, 41 + i);
+    }
+    for (size_t i = 0; i < PAGES; i++) {
+        good &= page_holds(area + i * PAGE, i % 3 ? 40 : 41 + i);
+    }
+    ok(good, "a third is rewritten, the rest is what it was");
+    unmerge();
+    ok_equal(ksm_get("stable_node_chains"), 0, "run = 2 ends all chains");
+    ok_equal(ksm_get("stable_node_dups"), 0, "and their frames");
+    ok_equal(ksm_set("max_page_sharing", sharing), 0, "and the limit can change");
+    ksm_set("run", 1);
+}
+
+static void across_nodes(void)
+{
+    if (ksm_get("merge_across_nodes") < 0) {
+        skip("no merge_across_nodes in this kernel");
+        return;
+    }
+    unmerge();
+    if (ksm_set("merge_across_nodes", 0) < 0) {
+        skip("others have merged pages");
+        return;
+    }
+    ksm_set("run", 1);
+    byte *area = mergeable(30, 42);
+    ok(ksm_wait_pages(area, 30), "pages merge within NUMA nodes");
+    unmerge();
+    ok_equal(ksm_set("merge_across_nodes", 1), 0, "and across again");
+    ksm_set("run", 1);
+}
+
+static void smart_scan(void)
+{
+    if (ksm_get("pages_skipped") < 0) {
+        skip("no smart_scan in this kernel");
+        return;
+    }
+    long before = ksm_get("pages_skipped");
+    byte *area = mergeable(8, 43);
+    bool scanned = true;
+    for (int round = 0; round < 6; round++) {
+        for (size_t i = 0; i < 8; i++) {
+            fill_page(area + i * PAGE, 1000 + (uint64_t)round * 8 + i);
+        }
+        scanned &= ksm_scan(1);
+    }
+    ok(scanned, "six passes over pages that change");
+    ok_equal(ksm_get("pages_skipped"), before, "without smart_scan none is skipped");
+    ksm_set("smart_scan", 1);
+    for (int round = 0; round < 12; round++) {
+        for (size_t i = 0; i < 8; i++) {
+            fill_page(area + i * PAGE, 2000 + (uint64_t)round * 8 + i);
+        }
+        scanned &= ksm_scan(1);
+    }
+    ok(scanned && ksm_get("pages_skipped") > before, "with it some are");
+    byte *fresh = mergeable(10, 44);
+    ok(ksm_wait_pages(fresh, 10), "new pages merge as before");
+    ksm_set("smart_scan", 0);
+}
+
+static void figures(void)
+{
+    byte *area = mergeable(500, 45);
+    ok(ksm_wait_pages(area, 500), "merged");
+    ksm_scan(2);
+    long profit = ksm_get("general_profit"), sharing = ksm_get("pages_sharing");
+    if (ksm_get("ksm_zero_pages") >= 0) {
+        ok(profit > 0 && profit < sharing * (long)PAGE, "general_profit %ld for %ld pages", profit,
+           sharing);
+    }
+    if (stat_of_self("ksm_rmap_items") < 0) {
+        skip("no ksm_stat in this kernel");
+        return;
+    }
+    long items = stat_of_self("ksm_rmap_items"), merging = stat_of_self("ksm_merging_pages");
+    ok(items >= 500, "ksm_rmap_items (%ld)", items);
+    ok_equal(merging, 500, "ksm_merging_pages");
+    long own = stat_of_self("ksm_process_profit");
+    ok(own > 400 * (long)PAGE && own < 500 * (long)PAGE, "ksm_process_profit (%ld)", own);
+    munmap(area, 500 * PAGE);
+    mergeable(1, 46);
+    ksm_scan(2);
+    ok(ksm_get("general_profit") < profit, "the profit goes with the pages");
+}
+
+/* Writes as many kernels do not have them: our own. */
+static void cap_on_merged_pages(void)
+{
+    if (ksm_get("max_kernel_pages") < 0) {
+        skip("max_kernel_pages is Merganser's own");
+        return;
+    }
+    unmerge();
+    ok_equal(ksm_set("max_kernel_pages", 2), 0, "at most two merged pages");
+    ksm_set("run", 1);
+    byte *areas[5];
+    for (uint64_t i = 0; i < 5; i++) {
+        areas[i] = mergeable(6, 50 + i);
+    }
+    ok(ksm_scan(6), "six passes");
+    ok_equal(ksm_get("pages_shared"), 2, "there are two");
+    ok_equal(ksm_get("kernel_pages_allocated"), 2, "by the other name, too");
+    ok_equal(ksm_set("max_kernel_pages", 0), 0, "no limit any more");
+    bool all = true;
+    for (int i = 0; i < 5; i++) {
+        all &= ksm_wait_pages(areas[i], 6);
+    }
+    ok(all, "the others merge");
+}
+
+static void another_index(void)
+{
+    if (ksm_get("max_kernel_pages") < 0) {
+        skip("two indexes are Merganser's own");
+        return;
+    }
+    ok_errno(ksm_set_text("index", "tree"), EBUSY, "the index can't change while the scanner runs");
+    unmerge();
+    ok_errno(ksm_set_text("index", "bush"), EINVAL, "there is no such index");
+    ok_equal(ksm_set_text("index", "tree\n"), 0, "the tree");
+    ksm_set("run", 1);
+    byte *area = mergeable(50, 60);
+    ok(ksm_wait_pages(area, 50), "finds equal pages as well");
+    ksm_set("run", 0);
+    ok_errno(ksm_set_text("index", "hash"), EBUSY, "it can't change while pages are merged");
+    unmerge();
+    ok_equal(ksm_set_text("index", "hash"), 0, "back to the hash");
+    ksm_set("run", 1);
+    ok(ksm_wait_pages(area, 50), "which finds them again");
+}
+
+int main(int argc, char **argv)
+{
+    static const struct tap_case cases[] = {
+        TAP_CASE(zero_pages),    TAP_CASE(chains),  TAP_CASE(across_nodes),
+        TAP_CASE(smart_scan),    TAP_CASE(figures), TAP_CASE(cap_on_merged_pages),
+        TAP_CASE(another_index),
+    };
+    tap_begin();
+    if (!ksm_take()) {
+        skip("no " KSM_PATH " in this kernel");
+        return tap_end();
+    }
+    int status = TAP_MAIN(cases);
+    ksm_give_back();
+    return status;
+}
