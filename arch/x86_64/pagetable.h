@@ -126,6 +126,15 @@ static inline pte_t pte_special(pte_t pte)
 
 /* An entry that maps nothing: swapped out, or being migrated. Its value is below 2^48. */
 enum pte_entry_type { PTE_ENTRY_SWAP = 1, PTE_ENTRY_MIGRATION = 2 };
+/* The zero page, put there by the scanner. */
+static inline bool pte_is_ksm_zero(pte_t pte)
+{
+    return (pte.raw & (PTE_SW_SPECIAL | PTE_SW_KSM_ZERO)) == (PTE_SW_SPECIAL | PTE_SW_KSM_ZERO);
+}
+static inline pte_t pte_ksm_zero(pte_t pte)
+{
+    return (pte_t){pte.raw | PTE_SW_SPECIAL | PTE_SW_KSM_ZERO};
+}
 pte_t pte_make_entry(enum pte_entry_type type, u64 value);
 enum pte_entry_type pte_entry_type(pte_t pte);
 u64 pte_entry_value(pte_t pte);

@@ -86,7 +86,10 @@ bool cow_is_settled(struct frame *frame)
 /* The entry stops mapping the old page everywhere, then maps the new one. The table is locked. */
 static void cow_replace(struct fault *fault, struct frame *frame)
 {
-    pte_exchange(fault->slot, (pte_t){0});
+    pte_t old = pte_exchange(fault->slot, (pte_t){0});
+
+    if (unlikely(pte_is_ksm_zero(old)))
+        ksm_count_zero(fault->mm, -1);
     tlb_flush_page(fault->mm, fault->va, TLB_COW);
     fault_map_private(fault, frame);
 }

@@ -35,6 +35,7 @@ struct fork_run {
     /* the child's leaf table at the run's start; NULL until something is there to copy */
     pte_t *to;
     struct kind_counts counts;
+    s64 ksm_zero;
 };
 
 /* A page of the child's own with the content of a pinned one. NULL = no memory. */
@@ -93,6 +94,7 @@ static bool fork_copy_run(struct fork_run *fork, struct leaf_run run)
             return false;
         if (counted && !fork_share(fork, pte_frame(entry), run.slot, run.va, &entry))
             return false;
+        fork->ksm_zero += pte_is_ksm_zero(entry);
         pte_set(fork->to + ((run.va - start) >> PAGE_SHIFT), entry);
     }
     return true;
@@ -110,6 +112,8 @@ static bool fork_copy_pages(struct mm *parent, struct mm *child, struct vma *vma
         done = fork_copy_run(&fork, run);
         pt_unlock(run.slot);
         mm_account(child, &fork.counts, 1);
+        if (fork.ksm_zero)
+            ksm_count_zero(child, fork.ksm_zero);
         sched_point();
     }
     return done;

@@ -1,7 +1,7 @@
 /*
- * ksm.c: who is scanned, and the life of a merged frame.
+ * ksm.c: who is scanned, and how a merged page becomes private again.
  *
- * A merged frame is of kind MERGED and owned by its node. It is born in ksm_scan.c from two equal
+ * A merged frame is of kind MERGED and owned by its node. It is born in ksm_match.c from two equal
  * pages and ends in one of two ways:
  *
  *   released  the last mapping went; frame_put found refs at 0 and calls ksm_frame_released
@@ -15,6 +15,7 @@
  * index is never one whose content may still change.
  */
 #include "kernel/mm/ksm.h"
+#include "arch/x86_64/arch.h"
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
@@ -23,6 +24,7 @@
 #include "kernel/mm/object.h"
 #include "kernel/mm/rmap.h"
 #include "kernel/task/thread.h"
+#include "lib/hash.h"
 #include "lib/page.h"
 
 struct ksm_stats ksm_stats;
@@ -30,18 +32,23 @@ struct spinlock ksm_lock = SPINLOCK_INIT("ksm", LOCK_KSM);
 struct list ksm_spaces = LIST_INIT(ksm_spaces);
 struct mutex ksm_scan_mutex;
 struct wait_queue ksm_wake;
-const struct merge_index_ops *ksm_index_ops = &merge_index_hash;
+const struct merge_index_ops *ksm_index_ops;
 struct merge_index *ksm_index;
 
 static void *radix_node_alloc(void *context)
 {
+    void *node = kmalloc(sizeof(struct radix_node));
+
     (void)context;
-    return kmalloc(sizeof(struct radix_node));
+    if (node)
+        atomic_fetch_add(&ksm_stats.bytes, sizeof(struct radix_node));
+    return node;
 }
 
 static void radix_node_free(void *context, void *node)
 {
     (void)context;
+    atomic_fetch_sub(&ksm_stats.bytes, sizeof(struct radix_node));
     kfree(node);
 }
 
@@ -51,10 +58,28 @@ void ksm_init(void)
 {
     mutex_init(&ksm_scan_mutex, LOCK_KSM_SCAN);
     wait_queue_init(&ksm_wake);
+    ksm_index_ops = ksm_index_wanted(boot_info.cmdline);
     ksm_index = ksm_index_ops->create(frames_total());
     if (!ksm_index)
         panic("no memory for the merge index");
+    ksm_zero_hash = hash_page(frame_page(zero_frame), 0);
     ksm_scan_start();
+}
+
+s64 ksm_set_index(const struct merge_index_ops *ops)
+{
+    struct merge_index *index = ops->create(frames_total());
+
+    if (!index)
+        return -ENOMEM;
+    spin_lock(&ksm_lock);
+    struct merge_index *old = ksm_index;
+    const struct merge_index_ops *old_ops = ksm_index_ops;
+    ksm_index = index;
+    ksm_index_ops = ops;
+    spin_unlock(&ksm_lock);
+    old_ops->destroy(old);
+    return 0;
 }
 
 /* --- spaces --- */
@@ -68,6 +93,7 @@ s64 ksm_register(struct mm *mm)
         return -ENOMEM;
     space->mm = mm;
     radix_init(&space->leaves, &leaf_memory);
+    atomic_fetch_add(&ksm_stats.bytes, sizeof(*space));
     mm->ksm = space;
     spin_lock(&ksm_lock);
     list_add_tail(&space->link, &ksm_spaces);
@@ -107,6 +133,7 @@ void ksm_exit(struct mm *mm)
     ksm_items_drop(space, ALIGN_DOWN(USER_END, KSM_LEAF_SPAN), ALIGN_UP(USER_END, KSM_LEAF_SPAN));
     radix_clear(&space->leaves);
     mm->ksm = NULL;
+    atomic_fetch_sub(&ksm_stats.bytes, sizeof(*space));
     kfree(space);
 }
 
@@ -123,42 +150,10 @@ bool ksm_vma_eligible(const struct vma *vma)
 
 /* --- the merged frame --- */
 
-struct ksm_node *ksm_node_create(u64 hash, u32 domain)
-{
-    struct ksm_node *node = kzalloc(sizeof(*node));
-
-    if (!node)
-        return NULL;
-    node->hash = hash;
-    node->domain = domain;
-    return node;
-}
-
-void ksm_node_take(struct ksm_node *node, struct frame *frame)
-{
-    node->frame = frame;
-    frame->owner = node;
-    frame->index = 0;
-    frame_set_kind(frame, FRAME_KIND_MERGED);
-    atomic_fetch_add(&ksm_stats.shared, 1);
-}
-
-/* The node has lost its frame: out of the index; its memory stays as long as items point to it.
- * ksm_lock held. */
-static void node_bury(struct ksm_node *node)
-{
-    if (node->link)
-        ksm_index_ops->remove_stable(ksm_index, node);
-    node->frame = NULL;
-    atomic_fetch_sub(&ksm_stats.shared, 1);
-    if (node->item_count == 0)
-        kfree(node);
-}
-
 void ksm_frame_released(struct frame *frame)
 {
     spin_lock(&ksm_lock);
-    node_bury(frame->owner);
+    ksm_stable_bury(frame->owner);
     spin_unlock(&ksm_lock);
     frame->owner = NULL;
 }
@@ -170,7 +165,7 @@ bool ksm_reuse_frame(struct frame *frame, struct lineage *lineage, u64 index)
         spin_unlock(&ksm_lock);
         return false;
     }
-    node_bury(frame->owner);
+    ksm_stable_bury(frame->owner);
     lineage_get(lineage);
     frame->owner = lineage;
     frame->index = index;
@@ -186,10 +181,16 @@ void ksm_count_mappings(s64 change)
     atomic_fetch_add_explicit(&ksm_stats.mappings, change, memory_order_relaxed);
 }
 
+void ksm_count_zero(struct mm *mm, s64 change)
+{
+    atomic_fetch_add_explicit(&mm->ksm_zero, (u64)change, memory_order_relaxed);
+    atomic_fetch_add_explicit(&ksm_stats.zero, change, memory_order_relaxed);
+}
+
 /* --- making private again --- */
 
-/* The entry still maps the merged frame: map a private copy, read-only; the next write finds it
- * exclusive. */
+/* The entry still maps the merged frame, or the zero page: map a private copy, read-only; the next
+ * write finds it exclusive. */
 static void unshare_commit(struct vma *vma, va_t va, pte_t *slot, pte_t old, struct frame *copy,
                            struct tlb_batch *batch)
 {
@@ -202,19 +203,26 @@ static void unshare_commit(struct vma *vma, va_t va, pte_t *slot, pte_t old, str
     frame_set_kind(copy, FRAME_KIND_ANON);
     frame_account_map(mm, copy);
     u32 prot = pte_is_present(old) ? PTE_READ | (pte_is_executable(old) ? PTE_EXEC : 0) : 0;
-    pte_t pte = pte_make(frame_pfn(copy), prot);
-    pte.raw |= PTE_D; /* mm.h: a frame that is new to the entry is installed dirty */
-    pte_exchange(slot, pte);
-    frame_account_unmap(mm, merged);
+    /* mm.h: a frame that is new to the entry is installed dirty */
+    pte_exchange(slot, pte_dirtied(pte_make(frame_pfn(copy), prot)));
     tlb_batch_add(batch, mm, va);
-    tlb_batch_add_frame(batch, merged);
+    if (pte_is_special(old)) {
+        ksm_count_zero(mm, -1);
+    } else {
+        frame_account_unmap(mm, merged);
+        tlb_batch_add_frame(batch, merged);
+    }
+    count(COUNT_cow_ksm);
     count(COUNT_ksm_break);
 }
 
+/* By the scanner: a merged frame, or the zero page. */
 static bool maps_merged(pte_t pte)
 {
-    return pte_is_mapped(pte) && !pte_is_special(pte) &&
-           frame_kind(pte_frame(pte)) == FRAME_KIND_MERGED;
+    if (!pte_is_mapped(pte))
+        return false;
+    return pte_is_special(pte) ? pte_is_ksm_zero(pte)
+                               : frame_kind(pte_frame(pte)) == FRAME_KIND_MERGED;
 }
 
 /* Prepares the copy without the lock; the entry may go meanwhile only by truncation of the object
@@ -330,6 +338,12 @@ s64 ksm_set_domain(struct mm *mm, u32 domain)
 u64 ksm_item_count(const struct mm *mm)
 {
     return mm->ksm ? atomic_load_explicit(&mm->ksm->item_count, memory_order_relaxed) : 0;
+}
+
+u64 ksm_item_bytes(const struct mm *mm)
+{
+    return mm->ksm ? atomic_load_explicit(&mm->ksm->leaf_count, memory_order_relaxed) * PAGE_SIZE
+                   : 0;
 }
 
 /* --- PR_SET_MEMORY_MERGE --- */

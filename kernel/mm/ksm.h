@@ -30,6 +30,8 @@ s64 ksm_set_merge_any(struct mm *mm, bool on);
 s64 ksm_set_domain(struct mm *mm, u32 domain);
 /* Pages of the space that the scanner keeps a record of. mm->lock: read. */
 u64 ksm_item_count(const struct mm *mm);
+/* What those records take, in bytes. mm->lock: read. */
+u64 ksm_item_bytes(const struct mm *mm);
 
 /* The last reference of a merged frame is gone: the stable node dies. Called from
  * frame_release_hook; no locks held above LOCK_KSM. */
@@ -41,3 +43,6 @@ void ksm_frame_released(struct frame *frame);
 bool ksm_reuse_frame(struct frame *frame, struct lineage *lineage, u64 index);
 /* Merged mappings come and go: keeps pages_shared and pages_sharing exact. */
 void ksm_count_mappings(s64 change);
+/* The same for entries of the space that map the zero page and bear the scanner's mark
+ * (pte_is_ksm_zero): whoever makes or ends such an entry counts it. */
+void ksm_count_zero(struct mm *mm, s64 change);

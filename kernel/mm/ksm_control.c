@@ -1,114 +1,275 @@
 /*
- * ksm_control.c: the knobs and figures of merging, under the names Linux gives them in
- * /sys/kernel/mm/ksm.
+ * ksm_control.c: the knobs of merging, under the names, with the ranges and errors that Linux gives
+ * them in /sys/kernel/mm/ksm; and three of our own: max_kernel_pages, index, and what index there
+ * is.
  *
- * The figures are true at once: merged frames and their mappings are counted where they come and
- * go, not when the scanner passes by.
+ * What scanning relies on from one step to the next is changed only while ksmd does not scan: with
+ * ksm_scan_mutex, for which ksmd lets go after a step.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/tunable.h"
 #include "kernel/mm/ksm_internal.h"
 #include "lib/format.h"
+#include "lib/parse.h"
+#include "lib/string.h"
 
 _Atomic u64 ksm_run = KSM_RUN_STOP;
 _Atomic u64 ksm_pages_to_scan = 100;
 _Atomic u64 ksm_sleep_millisecs = 20;
+_Atomic u64 ksm_merge_across_nodes = 1;
+_Atomic u64 ksm_max_page_sharing = 256;
+_Atomic u64 ksm_max_kernel_pages;
+_Atomic u64 ksm_use_zero_pages;
+_Atomic u64 ksm_smart_scan = 1;
+_Atomic u64 ksm_prune_millisecs = 2000;
+_Atomic bool ksm_look_again;
+_Atomic u64 ksm_waiting;
+
+/* --- values --- */
+
+s64 ksm_parse(const char *text, usize length, u64 max, u64 *value)
+{
+    char number[32];
+
+    if (length >= sizeof(number))
+        return -EINVAL;
+    memcpy(number, text, length);
+    number[length] = 0;
+    switch (str_to_u64(number, 10, value)) {
+    case PARSE_OK: return *value <= max ? 0 : -ERANGE;
+    case PARSE_RANGE: return -ERANGE;
+    default: return -EINVAL;
+    }
+}
+
+bool ksm_word(const char *text, usize length, const char *word)
+{
+    if (length && text[length - 1] == '\n')
+        length--;
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
+
+/* 1, y, t, on or 0, n, f, off: the first letters decide. */
+static s64 parse_bool(const char *text, usize length, u64 *value)
+{
+    char first = length > 0 ? text[0] | 0x20 : 0, second = length > 1 ? text[1] | 0x20 : 0;
+
+    if (first == 'y' || first == 't' || (length && text[0] == '1') ||
+        (first == 'o' && second == 'n'))
+        *value = 1;
+    else if (first == 'n' || first == 'f' || (length && text[0] == '0') ||
+             (first == 'o' && second == 'f'))
+        *value = 0;
+    else
+        return -EINVAL;
+    return 0;
+}
+
+/* --- changes while nobody scans --- */
+
+static void scanning_stop(void)
+{
+    atomic_fetch_add(&ksm_waiting, 1);
+    mutex_lock(&ksm_scan_mutex);
+}
+
+static void scanning_go_on(void)
+{
+    mutex_unlock(&ksm_scan_mutex);
+    atomic_fetch_sub(&ksm_waiting, 1);
+    wait_wake_all(&ksm_wake);
+}
+
+/* Records made under the old rules are forgotten; there must be no merged pages. Scanning is
+ * stopped. */
+static s64 forget_everything(void)
+{
+    if (atomic_load(&ksm_stats.shared))
+        return -EBUSY;
+    return ksm_unmerge_all();
+}
+
+/* A rule that merged pages rely on gets another value. */
+static s64 change_rule(_Atomic u64 *rule, u64 value)
+{
+    s64 error = 0;
+
+    scanning_stop();
+    if (value != atomic_load(rule)) {
+        error = forget_everything();
+        if (!error)
+            atomic_store(rule, value);
+    }
+    scanning_go_on();
+    return error;
+}
+
+/* --- run --- */
 
 /* 2 unmerges before it returns; when memory for the copies runs out, merging stops where it is and
  * the write fails. */
 static s64 run_write(const struct tunable *t, const char *text, usize length)
 {
     u64 run;
-    s64 error = tunable_parse_u64(text, length, &run);
+    s64 error = 0;
 
     (void)t;
-    if (error || run > KSM_RUN_UNMERGE)
+    if (ksm_parse(text, length, KSM_RUN_UNMERGE, &run))
         return -EINVAL;
-    if (run == atomic_load(&ksm_run))
-        return 0;
-    atomic_store(&ksm_run, run); /* ksmd sees it within a step and lets go of the mutex */
-    mutex_lock(&ksm_scan_mutex);
-    if (run == KSM_RUN_UNMERGE) {
-        error = ksm_unmerge_all();
+    scanning_stop();
+    if (run != atomic_load(&ksm_run)) {
+        atomic_store(&ksm_run, run);
+        if (run == KSM_RUN_UNMERGE)
+            error = ksm_unmerge_all();
         if (error)
             atomic_store(&ksm_run, KSM_RUN_STOP);
-        else
+        else if (run == KSM_RUN_UNMERGE)
             atomic_store(&ksm_stats.full_scans, 0);
     }
-    mutex_unlock(&ksm_scan_mutex);
-    wait_wake_all(&ksm_wake);
+    scanning_go_on();
     return error;
-}
-
-static s64 knob_write(const struct tunable *t, const char *text, usize length)
-{
-    s64 error = tunable_write_u64(t, text, length);
-
-    wait_wake_all(&ksm_wake);
-    return error == -ERANGE ? -EINVAL : error;
 }
 
 TUNABLE(ksm_run, .name = "ksm.run",
         .help = "0 stops, 1 merges, 2 stops and makes every page private again",
         .read = tunable_read_u64, .write = run_write, .value = &ksm_run);
-TUNABLE(ksm_pages_to_scan, .name = "ksm.pages_to_scan",
-        .help = "pages looked at before ksmd sleeps", .read = tunable_read_u64, .write = knob_write,
-        .value = &ksm_pages_to_scan, .max = 0xffffffff);
-TUNABLE(ksm_sleep_millisecs, .name = "ksm.sleep_millisecs", .help = "how long ksmd sleeps then",
-        .read = tunable_read_u64, .write = knob_write, .value = &ksm_sleep_millisecs,
-        .max = 0xffffffff);
 
-/* --- figures --- */
+/* --- plain numbers and switches --- */
 
-static u64 pages_shared(void)
+static s64 number_write(const struct tunable *t, const char *text, usize length)
 {
-    return atomic_load(&ksm_stats.shared);
+    u64 value;
+
+    if (ksm_parse(text, length, t->max, &value) || value < t->min)
+        return -EINVAL;
+    atomic_store((_Atomic u64 *)t->value, value);
+    wait_wake_all(&ksm_wake);
+    return 0;
 }
 
-static u64 pages_sharing(void)
+static s64 pages_to_scan_write(const struct tunable *t, const char *text, usize length)
 {
-    s64 beyond_first = atomic_load(&ksm_stats.mappings) - (s64)pages_shared();
-
-    return beyond_first > 0 ? (u64)beyond_first : 0;
+    return atomic_load(&ksm_advisor) ? -EINVAL : number_write(t, text, length);
 }
 
-static u64 pages_unshared(void)
+/* Pages that have settled may come under it now. */
+static s64 switch_write(const struct tunable *t, const char *text, usize length)
 {
-    return atomic_load(&ksm_stats.unstable);
+    u64 value;
+    s64 error = parse_bool(text, length, &value);
+
+    if (!error && atomic_exchange((_Atomic u64 *)t->value, value) != value)
+        atomic_store(&ksm_look_again, true);
+    return error;
 }
 
-/* Linux's definition: records that are none of the others. A merged page whose record is still to
- * come does not count against it. */
-static u64 pages_volatile(void)
-{
-    s64 rest =
-        (s64)(atomic_load(&ksm_stats.items) - pages_shared() - pages_sharing() - pages_unshared());
+#define KSM_NUMBER(variable, write_, max_, help_)                                                  \
+    TUNABLE(ksm_##variable, .name = "ksm." #variable, .help = (help_), .read = tunable_read_u64,   \
+            .write = (write_), .value = &ksm_##variable, .max = (max_))
 
-    return rest > 0 ? (u64)rest : 0;
+KSM_NUMBER(pages_to_scan, pages_to_scan_write, 0xffffffff, "pages looked at before ksmd sleeps");
+KSM_NUMBER(sleep_millisecs, number_write, 0xffffffff, "how long ksmd sleeps then");
+KSM_NUMBER(max_kernel_pages, number_write, ~0ul, "merged frames at most, 0 = no limit");
+KSM_NUMBER(use_zero_pages, switch_write, 1, "1: pages of zeros become the zero page");
+KSM_NUMBER(smart_scan, switch_write, 1, "1: pages that never merge are looked at less often");
+TUNABLE(ksm_prune_millisecs, .name = "ksm.stable_node_chains_prune_millisecs",
+        .help = "a chain is put in order at most so often", .read = tunable_read_u64,
+        .write = number_write, .value = &ksm_prune_millisecs, .max = 0xffffffff);
+
+/* --- rules --- */
+
+static s64 across_nodes_write(const struct tunable *t, const char *text, usize length)
+{
+    u64 value;
+    s64 error = ksm_parse(text, length, ~0ul, &value);
+
+    (void)t;
+    if (error)
+        return error;
+    return value > 1 ? -EINVAL : change_rule(&ksm_merge_across_nodes, value);
 }
 
-static u64 pages_scanned(void)
+#define INT_MAX 0x7fffffffl
+#define INT_MIN (-INT_MAX - 1)
+
+static s64 max_sharing_write(const struct tunable *t, const char *text, usize length)
 {
-    return atomic_load(&ksm_stats.scanned);
+    char number[32];
+    s64 value;
+
+    (void)t;
+    if (length >= sizeof(number))
+        return -EINVAL;
+    memcpy(number, text, length);
+    number[length] = 0;
+    enum parse_status status = str_to_s64(number, 10, &value);
+    if (status == PARSE_INVALID)
+        return -EINVAL;
+    if (status == PARSE_RANGE || value > INT_MAX || value < INT_MIN)
+        return -ERANGE;
+    return value < 2 ? -EINVAL : change_rule(&ksm_max_page_sharing, (u64)value);
 }
 
-static u64 full_scans(void)
+KSM_NUMBER(merge_across_nodes, across_nodes_write, 1, "0: only pages of one NUMA node merge");
+KSM_NUMBER(max_page_sharing, max_sharing_write, INT_MAX, "mappings of one merged frame at most");
+
+/* --- the index --- */
+
+static const struct merge_index_ops *const indexes[] = {&merge_index_hash, &merge_index_tree};
+
+static const struct merge_index_ops *find_index(const char *name, usize length)
 {
-    return atomic_load(&ksm_stats.full_scans);
+    for (u32 i = 0; i < ARRAY_LEN(indexes); i++)
+        if (ksm_word(name, length, indexes[i]->name))
+            return indexes[i];
+    return NULL;
 }
 
-static s64 figure_read(const struct tunable *t, char *buffer, usize size)
+const struct merge_index_ops *ksm_index_wanted(const char *arguments)
 {
-    return (s64)format(buffer, size, "%lu\n", ((u64(*)(void))t->value)());
+    static const char option[] = "ksm.index=";
+    const struct merge_index_ops *wanted = NULL;
+
+    for (const char *at = arguments; *at; at += *at != 0) {
+        usize length = 0;
+
+        while (at[length] && at[length] != ' ')
+            length++;
+        if (length > sizeof(option) - 1 && memcmp(at, option, sizeof(option) - 1) == 0)
+            wanted = find_index(at + sizeof(option) - 1, length - (sizeof(option) - 1));
+        at += length;
+    }
+    return wanted ? wanted : &merge_index_hash;
 }
 
-#define KSM_FIGURE(function, help_)                                                                \
-    TUNABLE(ksm_##function, .name = "ksm." #function, .help = (help_), .read = figure_read,        \
-            .value = (void *)function)
+static s64 index_read(const struct tunable *t, char *buffer, usize size)
+{
+    usize used = 0;
 
-KSM_FIGURE(pages_shared, "merged frames in use");
-KSM_FIGURE(pages_sharing, "mappings of them beyond each one's first: pages saved");
-KSM_FIGURE(pages_unshared, "pages that are known and equal no other");
-KSM_FIGURE(pages_volatile, "pages that changed too recently to tell");
-KSM_FIGURE(pages_scanned, "pages whose content was hashed or looked up, so far");
-KSM_FIGURE(full_scans, "passes over everything registered");
+    (void)t;
+    for (u32 i = 0; i < ARRAY_LEN(indexes); i++)
+        used += format(buffer + used, size - used, indexes[i] == ksm_index_ops ? "%s[%s]" : "%s%s",
+                       i ? " " : "", indexes[i]->name);
+    return (s64)(used + format(buffer + used, size - used, "\n"));
+}
+
+static s64 index_write(const struct tunable *t, const char *text, usize length)
+{
+    const struct merge_index_ops *ops = find_index(text, length);
+    s64 error = 0;
+
+    (void)t;
+    if (!ops)
+        return -EINVAL;
+    scanning_stop();
+    if (ops != ksm_index_ops)
+        error = atomic_load(&ksm_run) == KSM_RUN_MERGE ? -EBUSY : forget_everything();
+    if (!error && ops != ksm_index_ops)
+        error = ksm_set_index(ops);
+    scanning_go_on();
+    return error;
+}
+
+TUNABLE(ksm_index, .name = "ksm.index",
+        .help = "how equal pages are found; changed while nothing runs or is merged",
+        .read = index_read, .write = index_write);

@@ -4,23 +4,38 @@
  * The tables are sized once, a bucket for about four frames of memory: even if every page of the
  * machine were scanned, unique and in the unstable table, a chain would be four long. The content
  * hash is good enough to take buckets from its low bits.
+ *
+ * An item stays in the unstable table as long as its page stays clean, over many passes: the dirty
+ * bit tells, so nothing needs to be rebuilt.
  */
 #include "kernel/base/slab.h"
-#include "kernel/mm/ksm_index.h"
+#include "kernel/mm/ksm_internal.h"
 
 #define BUCKETS_MIN 1024ul
 #define BUCKETS_MAX (512ul * 1024) /* the largest block of the allocator, 4 MiB */
 #define PAGES_PER_BUCKET 4
 
-struct merge_index {
+struct hash_index {
     u64 mask;
     struct ksm_node **stable;
     struct ksm_item **unstable;
 };
 
+static struct hash_index *hash(struct merge_index *index)
+{
+    return (struct hash_index *)index;
+}
+
+static void hash_destroy(struct merge_index *index)
+{
+    kfree(hash(index)->stable);
+    kfree(hash(index)->unstable);
+    kfree(index);
+}
+
 static struct merge_index *hash_create(u64 expected_pages)
 {
-    struct merge_index *index = kzalloc(sizeof(*index));
+    struct hash_index *index = kzalloc(sizeof(*index));
     u64 buckets = BUCKETS_MIN;
 
     if (!index)
@@ -31,36 +46,38 @@ static struct merge_index *hash_create(u64 expected_pages)
     index->stable = kzalloc(buckets * sizeof(*index->stable));
     index->unstable = kzalloc(buckets * sizeof(*index->unstable));
     if (index->stable && index->unstable)
-        return index;
-    kfree(index->stable);
-    kfree(index->unstable);
-    kfree(index);
+        return (struct merge_index *)index;
+    hash_destroy((struct merge_index *)index);
     return NULL;
 }
 
-static struct ksm_node *hash_find_stable(struct merge_index *index, u64 hash, u32 domain,
+static struct ksm_node *hash_find_stable(struct merge_index *index, const struct ksm_key *key,
                                          struct ksm_node *after)
 {
-    struct ksm_node *node = after ? after->next : index->stable[hash & index->mask];
+    struct ksm_node *node =
+        after ? after->next : hash(index)->stable[key->hash & hash(index)->mask];
 
-    while (node && (node->hash != hash || node->domain != domain))
+    while (node &&
+           (node->hash != key->hash || node->domain != key->domain || node->numa != key->numa))
         node = node->next;
     return node;
 }
 
-static struct ksm_item *hash_find_unstable(struct merge_index *index, u64 hash, u32 domain,
+static struct ksm_item *hash_find_unstable(struct merge_index *index, const struct ksm_key *key,
                                            struct ksm_item *after)
 {
-    struct ksm_item *item = after ? after->next : index->unstable[hash & index->mask];
+    struct ksm_item *item =
+        after ? after->next : hash(index)->unstable[key->hash & hash(index)->mask];
 
-    while (item && (item->hash != hash || item->domain != domain))
+    while (item && (item->hash != key->hash || item->numa != key->numa ||
+                    ksm_item_domain(item) != key->domain))
         item = item->next;
     return item;
 }
 
 static void hash_insert_stable(struct merge_index *index, struct ksm_node *node)
 {
-    struct ksm_node **bucket = &index->stable[node->hash & index->mask];
+    struct ksm_node **bucket = &hash(index)->stable[node->hash & hash(index)->mask];
 
     node->next = *bucket;
     if (node->next)
@@ -69,9 +86,10 @@ static void hash_insert_stable(struct merge_index *index, struct ksm_node *node)
     *bucket = node;
 }
 
-static void hash_insert_unstable(struct merge_index *index, struct ksm_item *item)
+static void hash_insert_unstable(struct merge_index *index, struct ksm_item *item,
+                                 const struct ksm_key *key)
 {
-    struct ksm_item **bucket = &index->unstable[item->hash & index->mask];
+    struct ksm_item **bucket = &hash(index)->unstable[key->hash & hash(index)->mask];
 
     item->next = *bucket;
     if (item->next)
@@ -80,13 +98,23 @@ static void hash_insert_unstable(struct merge_index *index, struct ksm_item *ite
     *bucket = item;
 }
 
+static void hash_replace_stable(struct merge_index *index, struct ksm_node *old,
+                                struct ksm_node *new)
+{
+    (void)index;
+    new->next = old->next;
+    new->link = old->link;
+    *new->link = new;
+    if (new->next)
+        new->next->link = &new->next;
+}
+
 static void hash_remove_stable(struct merge_index *index, struct ksm_node *node)
 {
     (void)index;
     *node->link = node->next;
     if (node->next)
         node->next->link = node->link;
-    node->link = NULL;
 }
 
 static void hash_remove_unstable(struct merge_index *index, struct ksm_item *item)
@@ -95,16 +123,24 @@ static void hash_remove_unstable(struct merge_index *index, struct ksm_item *ite
     *item->link = item->next;
     if (item->next)
         item->next->link = item->link;
-    item->link = NULL;
+}
+
+static struct ksm_item *hash_outdated(struct merge_index *index)
+{
+    (void)index;
+    return NULL;
 }
 
 const struct merge_index_ops merge_index_hash = {
     .name = "hash",
     .create = hash_create,
+    .destroy = hash_destroy,
     .find_stable = hash_find_stable,
     .find_unstable = hash_find_unstable,
     .insert_stable = hash_insert_stable,
     .insert_unstable = hash_insert_unstable,
+    .replace_stable = hash_replace_stable,
     .remove_stable = hash_remove_stable,
     .remove_unstable = hash_remove_unstable,
+    .outdated = hash_outdated,
 };

@@ -7,8 +7,14 @@
  */
 #include "kernel/base/frame.h"
 #include "kernel/base/log.h"
-#include "kernel/base/slab.h"
 #include "kernel/mm/ksm_internal.h"
+
+static void count_leaves(struct ksm_mm *space, s64 change)
+{
+    atomic_fetch_add(&space->leaf_count, (u64)change);
+    atomic_fetch_add(&ksm_stats.leaves, (u64)change);
+    atomic_fetch_add(&ksm_stats.bytes, (u64)change * PAGE_SIZE);
+}
 
 struct ksm_item *ksm_leaf(struct ksm_mm *space, va_t va, bool create)
 {
@@ -27,7 +33,7 @@ struct ksm_item *ksm_leaf(struct ksm_mm *space, va_t va, bool create)
         frame_put(frame);
         return NULL;
     }
-    atomic_fetch_add(&ksm_stats.leaves, 1);
+    count_leaves(space, 1);
     return leaf;
 }
 
@@ -61,7 +67,7 @@ static void node_remove_item(struct ksm_item *item)
     if (item->next)
         item->next->link = item->link;
     if (--node->item_count == 0 && !node->frame)
-        kfree(node);
+        ksm_node_free(node);
 }
 
 /* Out of whatever list the state says. */
@@ -81,24 +87,42 @@ void ksm_item_forget(struct ksm_item *item)
         return;
     item_detach(item);
     item->state = KSM_NONE;
+    item->age = item->skips = 0;
     count_items(item, -1);
 }
 
-void ksm_item_set_hash(struct ksm_item *item, u64 hash, u32 domain)
+bool ksm_item_hash_is(const struct ksm_item *item, u64 hash)
+{
+    if (item->state == KSM_UNSTABLE && ksm_index_ops->overwrites_hash)
+        return item->check == (u32)hash;
+    return (item->state == KSM_HASHED || item->state == KSM_UNSTABLE) && item->hash == hash;
+}
+
+void ksm_item_set_hash(struct ksm_item *item, u64 hash)
 {
     item_detach(item);
     if (item->state == KSM_NONE)
         count_items(item, 1);
     item->state = KSM_HASHED;
     item->hash = hash;
-    item->domain = domain;
+    item->check = (u32)hash;
 }
 
-void ksm_item_set_unstable(struct ksm_item *item)
+void ksm_item_set_hashed(struct ksm_item *item)
+{
+    debug_assert(item->state == KSM_UNSTABLE);
+    item_detach(item);
+    item->state = KSM_HASHED;
+    if (ksm_index_ops->overwrites_hash)
+        item->hash = item->check;
+}
+
+void ksm_item_set_unstable(struct ksm_item *item, const struct ksm_key *key)
 {
     debug_assert(item->state == KSM_HASHED);
     item->state = KSM_UNSTABLE;
-    ksm_index_ops->insert_unstable(ksm_index, item);
+    item->numa = (u8)key->numa;
+    ksm_index_ops->insert_unstable(ksm_index, item, key);
     atomic_fetch_add(&ksm_stats.unstable, 1);
 }
 
@@ -115,6 +139,25 @@ void ksm_item_set_merged(struct ksm_item *item, struct ksm_node *node)
     item->link = &node->items;
     node->items = item;
     node->item_count++;
+}
+
+/*
+ * The older a page has become without merging, the more visits are left out between two: 1 from
+ * the fourth on, then 2, 4, 8.
+ */
+bool ksm_item_skip(struct ksm_item *item)
+{
+    u8 age = item->age;
+
+    item->age += age < 255;
+    if (age < 3)
+        return false;
+    if (item->skips) {
+        item->skips--;
+        return true;
+    }
+    item->skips = age <= 3 ? 1 : age <= 5 ? 2 : age <= 8 ? 4 : 8;
+    return false;
 }
 
 /* Forgets the items of one leaf inside [start, end). Bounded by 128, so the lock is not held
@@ -143,7 +186,7 @@ void ksm_items_drop(struct ksm_mm *space, va_t start, va_t end)
         if (start <= base && base + KSM_LEAF_SPAN <= end) {
             radix_remove(&space->leaves, number);
             frame_put(virt_frame(leaf));
-            atomic_fetch_sub(&ksm_stats.leaves, 1);
+            count_leaves(space, -1);
         }
     }
 }

@@ -22,15 +22,6 @@
 #include "kernel/mm/rmap.h"
 #include "lib/page.h"
 
-struct frame *ksm_candidate(pte_t pte)
-{
-    if (!pte_is_present(pte) || pte_is_special(pte))
-        return NULL;
-    struct frame *frame = pte_frame(pte);
-
-    return frame_kind(frame) == FRAME_KIND_ANON ? frame : NULL;
-}
-
 /* The count rule for a page nobody works on: mappings, and the swap cache. */
 static bool frame_only_mapped(struct frame *frame)
 {
@@ -62,20 +53,32 @@ bool ksm_protect_page(struct mm *mm, va_t va, struct tlb_batch *batch)
     return possible;
 }
 
-/* Commits: the entry maps `merged` from now on; the old frame's reference goes to the batch. */
+/* Commits: the entry maps `merged` from now on, NULL: the zero page; the old frame's reference goes
+ * to the batch. */
 static void replace_frame(struct mm *mm, va_t va, pte_t *slot, pte_t old, struct frame *merged,
                           struct tlb_batch *batch)
 {
     struct frame *frame = pte_frame(old);
+    u32 prot = PTE_READ | (pte_is_executable(old) ? PTE_EXEC : 0);
 
-    frame_get(merged);
-    frame_account_map(mm, merged);
-    pte_exchange(slot,
-                 pte_make(frame_pfn(merged), PTE_READ | (pte_is_executable(old) ? PTE_EXEC : 0)));
+    if (merged) {
+        frame_get(merged);
+        frame_account_map(mm, merged);
+        pte_exchange(slot, pte_make(frame_pfn(merged), prot));
+    } else {
+        pte_exchange(slot, pte_ksm_zero(pte_make(frame_pfn(zero_frame), prot)));
+        ksm_count_zero(mm, 1);
+    }
     frame_account_unmap(mm, frame);
     tlb_batch_add(batch, mm, va);
     tlb_batch_add_frame(batch, frame);
     count(COUNT_ksm_merge);
+}
+
+static bool has_content_of(const struct frame *frame, const struct frame *merged)
+{
+    return merged ? page_equal(frame_page(frame), frame_page(merged))
+                  : page_is_zero(frame_page(frame));
 }
 
 enum ksm_merge_result ksm_merge_page(struct mm *mm, va_t va, struct frame *merged,
@@ -94,7 +97,7 @@ enum ksm_merge_result ksm_merge_page(struct mm *mm, va_t va, struct frame *merge
         result = KSM_MERGE_GONE;
     else if (!frame_only_mapped(frame))
         result = KSM_MERGE_PINNED;
-    else if (!page_equal(frame_page(frame), frame_page(merged)))
+    else if (!has_content_of(frame, merged))
         result = KSM_MERGE_DIFFERENT;
     else
         replace_frame(mm, va, slot, pte, merged, batch);
@@ -133,11 +136,19 @@ static bool adopt_in_place(struct mm *mm, struct frame *frame, struct ksm_node *
     return true;
 }
 
+/* Where a merged page may be if this one becomes one. */
+static struct frame *alloc_beside(pte_t pte)
+{
+    if (atomic_load(&ksm_merge_across_nodes) || !pte_is_present(pte))
+        return frame_alloc(0, ALLOC_RESERVE, NODE_ANY);
+    return frame_alloc(0, ALLOC_RESERVE | ALLOC_NODE_ONLY, frame_node(pte_frame(pte)));
+}
+
 /* The page is shared by a fork: the others keep it. */
 static struct frame *adopt_copy(struct mm *mm, va_t va, pte_t *slot, struct ksm_node *node,
                                 struct tlb_batch *batch)
 {
-    struct frame *copy = frame_alloc(0, ALLOC_RESERVE, NODE_ANY);
+    struct frame *copy = alloc_beside(pte_read(slot));
 
     if (!copy)
         return NULL;

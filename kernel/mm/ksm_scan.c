@@ -8,14 +8,11 @@
  *   gather   under the page-table lock: pages that need a look; dirty bits that are set are cleared
  *   flush    one; from here a store sets the bit again, so the hash and the bit belong together
  *   hash     the pages that were dirty; another hash than last time ends it for this page and pass
- *   match    a merged frame of the same hash? else a page of the same hash in the unstable index?
- *            else it goes there itself
- *   protect  both sides of a match, one flush
- *   merge    a partner's frame becomes a merged frame, the page joins it (ksm_merge.c); one flush
- *            that frees the old frames
+ *   match, protect, merge: ksm_match.c
  *
  * A page that is clean and in the unstable index costs nothing but the look at its entry: any page
- * that equals it will find it.
+ * that equals it will find it. Of those that cost more, smart scan leaves out the ones that did not
+ * merge in many visits, most of the time.
  *
  * Why a change is never missed: every way to change a private page leaves the dirty bit set
  * afterwards. A user store through a translation loaded after our flush sets it in the entry;
@@ -24,41 +21,17 @@
  * was computed while the page changed is therefore followed by a dirty bit, and computed again.
  */
 #include "kernel/base/counter.h"
-#include "kernel/base/slab.h"
 #include "kernel/mm/ksm_internal.h"
 #include "kernel/task/thread.h"
 #include "lib/hash.h"
 
-/* One page of a step that needs more than a look. */
-struct scan_page {
-    va_t va;
-    struct ksm_item *item;
-    struct frame *frame; /* referenced until hashed */
-    bool dirty;
-    bool candidate;           /* unchanged since its hash was taken */
-    struct ksm_node *node;    /* what it is to be merged into */
-    struct frame *merged;     /* node's frame, referenced */
-    struct ksm_item *partner; /* or a page of the unstable index, to become a node's first */
-    struct mm *partner_mm;    /* referenced, and read-locked until the page is done */
-    va_t partner_va;
-};
-
-struct scan_step {
-    struct ksm_mm *space;
-    struct mm *mm;
-    struct vma *vma;
-    struct ksm_item *leaf;
-    u32 count;
-    struct scan_page pages[KSM_LEAF_ITEMS];
-    struct tlb_batch batch;
-};
-
 static struct {
     struct ksm_mm *space; /* NULL = begin a pass; guarded by ksm_lock */
     va_t va;
+    _Atomic u64 passes; /* completed */
 } cursor;
 
-static struct scan_step step; /* ksmd's alone */
+static struct ksm_step step; /* ksmd's alone */
 
 /* Leaves a space, done or going away; past the last one a pass is complete. */
 void ksm_scan_forget(struct ksm_mm *space)
@@ -69,8 +42,10 @@ void ksm_scan_forget(struct ksm_mm *space)
                        ? NULL
                        : container_of(space->link.next, struct ksm_mm, link);
     cursor.va = 0;
-    if (!cursor.space)
+    if (!cursor.space) {
+        atomic_fetch_add(&cursor.passes, 1);
         atomic_fetch_add(&ksm_stats.full_scans, 1);
+    }
 }
 
 /* --- gather --- */
@@ -94,14 +69,33 @@ static void note_absent(struct ksm_item *item)
     spin_unlock(&ksm_lock);
 }
 
+/* Smart scan: the page is left out this time. What was known of it may have changed. */
+static bool left_out(struct ksm_item *item)
+{
+    if (!atomic_load_explicit(&ksm_smart_scan, memory_order_relaxed) || !ksm_item_skip(item))
+        return false;
+    if (item->state == KSM_UNSTABLE || item->state == KSM_MERGED) {
+        spin_lock(&ksm_lock);
+        if (item->state == KSM_UNSTABLE)
+            ksm_item_set_hashed(item);
+        else
+            ksm_item_set_hash(item, 0); /* its own is not known, and the entry is dirty */
+        spin_unlock(&ksm_lock);
+    }
+    step.skipped++;
+    return true;
+}
+
 static void gather_page(va_t va, pte_t *slot, pte_t pte, struct frame *frame, struct ksm_item *item)
 {
     bool dirty = pte_is_dirty(pte) || item->state == KSM_NONE || item->state == KSM_MERGED;
 
-    if (!dirty && item->state == KSM_UNSTABLE) {
+    if (!dirty && item->state == step.settled) {
         count(COUNT_ksm_clean);
         return;
     }
+    if (left_out(item))
+        return;
     if (pte_is_dirty(pte)) {
         pte_clear_bits(slot, PTE_D);
         tlb_batch_add(&step.batch, step.mm, va);
@@ -110,7 +104,7 @@ static void gather_page(va_t va, pte_t *slot, pte_t pte, struct frame *frame, st
     }
     frame_get(frame);
     step.pages[step.count++] =
-        (struct scan_page){.va = va, .item = item, .frame = frame, .dirty = dirty};
+        (struct ksm_page){.va = va, .item = item, .frame = frame, .dirty = dirty};
 }
 
 /* Looks at [start, end) of one leaf; returns how many pages were present. */
@@ -138,26 +132,39 @@ static u64 gather(va_t start, va_t end, pte_t *slot)
     return present;
 }
 
+/* Merged frames that have moved to another NUMA node are to be found among those of that node. */
+static void refile_merged(va_t start, va_t end)
+{
+    struct ksm_item *item = &step.leaf[ksm_leaf_slot(start)];
+
+    spin_lock(&ksm_lock);
+    for (; start < end; start += PAGE_SIZE, item++)
+        if (item->state == KSM_MERGED && item->node->frame)
+            ksm_stable_refile(item->node);
+    spin_unlock(&ksm_lock);
+}
+
 /* --- hash --- */
 
-static void hash_page_of(struct scan_page *page)
+static void hash_page_of(struct ksm_page *page)
 {
     struct ksm_item *item = page->item;
 
     if (!page->dirty) {
         page->candidate = true;
+        step.candidates++;
         return;
     }
     u64 hash = hash_page(frame_page(page->frame), 0);
-    bool known = item->state == KSM_HASHED || item->state == KSM_UNSTABLE;
 
     count(COUNT_ksm_hashed);
-    if (known && item->hash == hash) {
-        page->candidate = item->state == KSM_HASHED;
+    if (ksm_item_hash_is(item, hash)) {
+        page->candidate = item->state != step.settled || item->numa != ksm_numa(page->frame);
+        step.candidates += page->candidate;
         return;
     }
     spin_lock(&ksm_lock);
-    ksm_item_set_hash(item, hash, step.mm->merge_domain);
+    ksm_item_set_hash(item, hash);
     spin_unlock(&ksm_lock);
 }
 
@@ -168,175 +175,6 @@ static void hash_pages(void)
         frame_put(step.pages[i].frame);
     }
     atomic_fetch_add(&ksm_stats.scanned, step.count);
-}
-
-/* --- match --- */
-
-static bool match_stable(struct scan_page *page)
-{
-    struct ksm_node *node = NULL;
-    u64 hash = page->item->hash;
-
-    while ((node = ksm_index_ops->find_stable(ksm_index, hash, step.mm->merge_domain, node)))
-        if (node->frame && frame_get_unless_zero(node->frame)) {
-            page->node = node;
-            page->merged = node->frame;
-            return true;
-        }
-    return false;
-}
-
-/* Locks the space of a page in the unstable index, without waiting. ksm_lock held: the space can't go
- * away before it has dropped the item. */
-static bool partner_hold(struct scan_page *page, struct ksm_item *item)
-{
-    struct mm *mm;
-
-    ksm_item_place(item, &mm, &page->partner_va);
-    if (!rwsem_try_read(&mm->lock)) {
-        count(COUNT_ksm_refused_busy);
-        return false;
-    }
-    if (!ksm_mm_try_get(mm)) {
-        rwsem_read_done(&mm->lock);
-        return false;
-    }
-    page->partner_mm = mm;
-    page->partner = item;
-    return true;
-}
-
-/* The last reference may turn out to be ours, and a space is torn down with no mm->lock held. */
-static void partners_put(void)
-{
-    for (u32 i = 0; i < step.count; i++) {
-        if (step.pages[i].partner_mm)
-            mm_put(step.pages[i].partner_mm);
-        step.pages[i].partner_mm = NULL;
-    }
-}
-
-/* Whether the two pages are one frame already, as after fork: then there is nothing to win. */
-static bool partner_is_same_frame(const struct scan_page *page)
-{
-    pte_t *ours = pt_walk(&step.mm->pt, page->va);
-    pte_t *theirs = pt_walk(&page->partner_mm->pt, page->partner_va);
-
-    return ours && theirs && pte_is_present(pte_read(ours)) && pte_is_present(pte_read(theirs)) &&
-           pte_pfn(pte_read(ours)).raw == pte_pfn(pte_read(theirs)).raw;
-}
-
-/* Finds a partner in the unstable index. Returns false when there is none at all, true when there is
- * one, won or not. ksm_lock held. */
-static bool match_unstable(struct scan_page *page)
-{
-    struct ksm_item *partner =
-        ksm_index_ops->find_unstable(ksm_index, page->item->hash, step.mm->merge_domain, NULL);
-
-    if (!partner)
-        return false;
-    if (partner_hold(page, partner) && partner_is_same_frame(page)) {
-        page->partner = NULL;
-        rwsem_read_done(&page->partner_mm->lock);
-    }
-    return true;
-}
-
-static void match_page(struct scan_page *page)
-{
-    spin_lock(&ksm_lock);
-    if (page->item->state == KSM_HASHED && !match_stable(page) && !match_unstable(page))
-        ksm_item_set_unstable(page->item);
-    spin_unlock(&ksm_lock);
-}
-
-/* --- protect and merge --- */
-
-static void protect_matched(struct scan_page *page)
-{
-    if (!page->partner && !page->node)
-        return;
-    if (page->partner && !ksm_protect_page(page->partner_mm, page->partner_va, &step.batch))
-        page->candidate = false;
-    if (page->candidate && !ksm_protect_page(step.mm, page->va, &step.batch))
-        page->candidate = false;
-}
-
-/* Makes a node of the partner's page. */
-static struct ksm_node *node_from_partner(struct scan_page *page)
-{
-    u32 domain = page->partner->domain;
-    struct ksm_node *node = ksm_node_create(page->partner->hash, domain);
-
-    if (!node)
-        return NULL;
-    page->merged = ksm_adopt_page(page->partner_mm, page->partner_va, node, &step.batch);
-    if (!page->merged) {
-        kfree(node);
-        return NULL;
-    }
-    return node;
-}
-
-/*
- * Turns the partner into a node to merge with. An earlier page of this step may have done it. A
- * partner that fails leaves the unstable index until its next turn, so that it is in nobody's way.
- */
-static void pair(struct scan_page *page)
-{
-    struct ksm_item *partner = page->partner;
-    bool fresh = partner->state != KSM_MERGED;
-    struct ksm_node *node = NULL;
-
-    if (!fresh)
-        node = partner->node;
-    else if (page->candidate)
-        node = node_from_partner(page);
-    spin_lock(&ksm_lock);
-    if (fresh && node) {
-        ksm_index_ops->insert_stable(ksm_index, node);
-        ksm_item_set_merged(partner, node);
-    } else if (fresh) {
-        ksm_item_set_hash(partner, partner->hash, partner->domain);
-    } else if (node->frame && frame_get_unless_zero(node->frame)) {
-        page->merged = node->frame;
-    }
-    spin_unlock(&ksm_lock);
-    if (page->merged)
-        page->node = node;
-}
-
-static void merge_page(struct scan_page *page)
-{
-    if (page->partner)
-        pair(page);
-    bool merged = page->candidate && page->node &&
-                  ksm_merge_page(step.mm, page->va, page->merged, &step.batch) == KSM_MERGE_DONE;
-
-    if (tlb_batch_full(&step.batch))
-        tlb_batch_flush(&step.batch);
-    if (merged) {
-        spin_lock(&ksm_lock);
-        ksm_item_set_merged(page->item, page->node);
-        spin_unlock(&ksm_lock);
-    }
-    if (page->partner)
-        rwsem_read_done(&page->partner_mm->lock);
-    if (page->node)
-        frame_put(page->merged);
-}
-
-static void match_and_merge(void)
-{
-    for (u32 i = 0; i < step.count; i++)
-        if (step.pages[i].candidate)
-            match_page(&step.pages[i]);
-    for (u32 i = 0; i < step.count; i++)
-        protect_matched(&step.pages[i]);
-    tlb_batch_flush(&step.batch);
-    for (u32 i = 0; i < step.count; i++)
-        merge_page(&step.pages[i]);
-    tlb_batch_flush(&step.batch);
 }
 
 /* --- steps and passes --- */
@@ -371,7 +209,7 @@ static u64 scan_step(struct ksm_mm *space, va_t *va, u64 budget)
     step.space = space;
     step.mm = space->mm;
     step.vma = vma;
-    step.count = 0;
+    step.count = step.skipped = step.candidates = 0;
     step.leaf = ksm_leaf(space, start, true);
     pte_t *slot = pt_walk(&space->mm->pt, start);
     *va = end;
@@ -381,9 +219,13 @@ static u64 scan_step(struct ksm_mm *space, va_t *va, u64 budget)
     tlb_batch_init(&step.batch, step.mm, TLB_MERGE);
     u64 looked = gather(start, end, slot);
     tlb_batch_flush(&step.batch);
+    if (!atomic_load_explicit(&ksm_merge_across_nodes, memory_order_relaxed))
+        refile_merged(start, end);
     hash_pages();
-    match_and_merge();
-    return MAX(looked, 1ul);
+    if (step.candidates)
+        ksm_match_and_merge(&step);
+    atomic_fetch_add(&ksm_stats.skipped, step.skipped);
+    return MAX(looked - step.skipped, 1ul);
 }
 
 /* The space under the cursor, referenced; begins a new pass behind the last one. NULL = none is
@@ -408,27 +250,69 @@ static struct ksm_mm *cursor_space(void)
     return space;
 }
 
+/* An index that begins each pass empty is emptied, a little at a time. */
+static void drop_outdated(void)
+{
+    struct ksm_item *item;
+
+    do {
+        spin_lock(&ksm_lock);
+        for (u32 i = 0; (item = ksm_index_ops->outdated(ksm_index)) && i < KSM_LEAF_ITEMS; i++)
+            ksm_item_set_hashed(item);
+        spin_unlock(&ksm_lock);
+        sched_point();
+    } while (item);
+}
+
+/* Between two passes. */
+static void turn_over(void)
+{
+    static u64 seen = ~0ul;
+    u64 passes = atomic_load_explicit(&cursor.passes, memory_order_relaxed);
+
+    if (passes == seen)
+        return;
+    seen = passes;
+    ksm_advisor_pass_ended();
+    ksm_advisor_pass_begins();
+    drop_outdated();
+    step.settled = atomic_exchange(&ksm_look_again, false) ? KSM_STATES : KSM_UNSTABLE;
+}
+
+/* Some pages of the space under the cursor; returns how many. */
+static u64 scan_space(struct ksm_mm *space, u64 budget)
+{
+    struct mm *mm = space->mm;
+    va_t va = cursor.va;
+
+    rwsem_read(&mm->lock);
+    u64 looked = scan_step(space, &va, budget);
+    rwsem_read_done(&mm->lock);
+    ksm_partners_put(&step);
+    cursor.va = va;
+    if (va == 0) {
+        spin_lock(&ksm_lock);
+        ksm_scan_forget(space);
+        spin_unlock(&ksm_lock);
+    }
+    mm_put(mm);
+    return looked;
+}
+
+/* So many pages, but not beyond the end of a pass: nobody is visited twice without a sleep. */
 static void scan_batch(u64 budget)
 {
     mutex_lock(&ksm_scan_mutex);
-    while (budget > 0 && atomic_load(&ksm_run) == KSM_RUN_MERGE) {
+    turn_over();
+    u64 passes = atomic_load(&cursor.passes);
+    while (budget > 0 && atomic_load(&ksm_run) == KSM_RUN_MERGE && !atomic_load(&ksm_waiting)) {
         struct ksm_mm *space = cursor_space();
 
         if (!space)
             break;
-        struct mm *mm = space->mm;
-        va_t va = cursor.va;
-        rwsem_read(&mm->lock);
-        budget -= MIN(scan_step(space, &va, budget), budget);
-        rwsem_read_done(&mm->lock);
-        partners_put();
-        cursor.va = va;
-        if (va == 0) {
-            spin_lock(&ksm_lock);
-            ksm_scan_forget(space);
-            spin_unlock(&ksm_lock);
-        }
-        mm_put(mm);
+        budget -= MIN(scan_space(space, budget), budget);
+        if (atomic_load(&cursor.passes) != passes)
+            break;
         sched_point();
     }
     mutex_unlock(&ksm_scan_mutex);
@@ -456,12 +340,13 @@ static void ksmd(void *unused)
         else
             wait_cancel(&ksm_wake);
         if (work_to_do())
-            scan_batch(atomic_load(&ksm_pages_to_scan));
+            scan_batch(MAX(atomic_load(&ksm_pages_to_scan), 1ul));
         sched_point();
     }
 }
 
 void ksm_scan_start(void)
 {
+    step.settled = KSM_UNSTABLE;
     thread_create_kernel("ksmd", ksmd, NULL, 5);
 }

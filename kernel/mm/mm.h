@@ -105,6 +105,7 @@ struct mm {
 
     /* pages mapped, by kind of frame; merged is not in anon */
     _Atomic u64 rss_anon, rss_object, rss_merged, swapped;
+    _Atomic u64 ksm_zero; /* entries with the zero page that the scanner has put there */
     _Atomic u64 minor_faults, major_faults, cow_faults;
     _Atomic u64 peak_rss;    /* as of the last unmapping; mm_peak_rss tells the present one */
 

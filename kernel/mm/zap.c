@@ -60,6 +60,7 @@ static va_t zap_run(struct mm *mm, struct leaf_run run, struct tlb_batch *batch)
 {
     struct kind_counts counts = {0};
     va_t first = run.end, last = run.va;
+    s64 ksm_zero = 0;
 
     for (; run.va < run.end && !tlb_batch_full(batch); run.va += PAGE_SIZE, run.slot++) {
         if (pte_is_none(pte_read(run.slot)))
@@ -69,8 +70,10 @@ static va_t zap_run(struct mm *mm, struct leaf_run run, struct tlb_batch *batch)
         first = MIN(first, run.va);
         last = run.va + PAGE_SIZE;
         debug_assert(pte_is_mapped(pte));
-        if (pte_is_special(pte))
+        if (pte_is_special(pte)) {
+            ksm_zero += pte_is_ksm_zero(pte);
             continue;
+        }
         struct frame *frame = pte_frame(pte);
         debug_assert(atomic_load_explicit(&frame->maps, memory_order_relaxed) != 0);
         atomic_fetch_sub_explicit(&frame->maps, 1, memory_order_relaxed);
@@ -80,6 +83,8 @@ static va_t zap_run(struct mm *mm, struct leaf_run run, struct tlb_batch *batch)
     if (first < last)
         tlb_batch_add_range(batch, mm, first, last);
     mm_account(mm, &counts, -1);
+    if (ksm_zero)
+        ksm_count_zero(mm, -ksm_zero);
     return run.va;
 }
 

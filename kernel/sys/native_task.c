@@ -291,6 +291,7 @@ static void fill_space(struct mg_task_info *info, struct mm *mm)
     info->major_faults = atomic_load(&mm->major_faults);
     info->cow_faults = atomic_load(&mm->cow_faults);
     info->ksm_merging = info->rss_merged;
+    info->ksm_zero = atomic_load(&mm->ksm_zero);
 }
 
 #define THREAD_PAGES 5 /* stack and registers */

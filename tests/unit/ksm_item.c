@@ -22,8 +22,15 @@ static void node_free(void *context, void *node)
 }
 
 static const struct radix_memory radix_memory = {.alloc = node_alloc, .free = node_free};
-static struct mm *const some_mm = (struct mm *)0x1000;
+static struct mm the_mm = {.merge_domain = 2}, *const some_mm = &the_mm;
 static struct ksm_mm space;
+static u32 nodes_freed;
+
+void ksm_node_free(struct ksm_node *node)
+{
+    nodes_freed++;
+    kfree(node);
+}
 
 static void start(void)
 {
@@ -53,6 +60,8 @@ static void test_place(void)
     ksm_items_drop(&space, 0, 1ul << 47);
     CHECK(radix_empty(&space.leaves));
     CHECK_EQ(ksm_stats.leaves, 0);
+    CHECK_EQ(ksm_stats.bytes, 0);
+    CHECK_EQ(space.leaf_count, 0);
 }
 
 static void test_states(void)
@@ -60,17 +69,22 @@ static void test_states(void)
     struct ksm_node *node = kzalloc(sizeof(*node));
     struct ksm_item *a, *b;
 
+    const struct ksm_key key = {.hash = 77, .domain = 2, .numa = 1};
     start();
     a = item_at(0x5000);
     b = item_at(0x6000);
-    ksm_item_set_hash(a, 77, 2);
+    ksm_item_set_hash(a, 77);
+    CHECK(ksm_item_hash_is(a, 77) && !ksm_item_hash_is(a, 78) && !ksm_item_hash_is(b, 0));
     CHECK_EQ(space.item_count, 1);
-    ksm_item_set_unstable(a);
+    ksm_item_set_unstable(a, &key);
     CHECK_EQ(ksm_stats.unstable, 1);
-    CHECK(ksm_index_ops->find_unstable(ksm_index, 77, 2, NULL) == a);
-    ksm_item_set_hash(a, 78, 2); /* leaves the index by itself */
-    CHECK(!ksm_index_ops->find_unstable(ksm_index, 77, 2, NULL));
-    ksm_item_set_unstable(a);
+    CHECK(ksm_index_ops->find_unstable(ksm_index, &key, NULL) == a);
+    ksm_item_set_hash(a, 78); /* leaves the index by itself */
+    CHECK(!ksm_index_ops->find_unstable(ksm_index, &key, NULL));
+    ksm_item_set_unstable(a, &key);
+    ksm_item_set_hashed(a);
+    CHECK(a->state == KSM_HASHED && ksm_item_hash_is(a, 78));
+    ksm_item_set_unstable(a, &key);
 
     node->frame = zero_frame;
     ksm_item_set_merged(a, node);
@@ -78,7 +92,7 @@ static void test_states(void)
     CHECK_EQ(ksm_stats.unstable, 0);
     CHECK_EQ(ksm_stats.items, 2);
     CHECK(node->item_count == 2 && node->items == b && b->next == a);
-    ksm_item_set_hash(b, 1, 0);
+    ksm_item_set_hash(b, 1);
     CHECK(node->item_count == 1 && node->items == a);
     ksm_item_forget(a);
     ksm_item_forget(a);
@@ -94,15 +108,13 @@ static void test_states(void)
 static void test_node_end(void)
 {
     struct ksm_node *node = kzalloc(sizeof(*node));
-    u64 objects = kmalloc_caches[1].objects;
-
     start();
     ksm_item_set_merged(item_at(0x5000), node);
     ksm_item_set_merged(item_at(0x9000), node);
     ksm_items_drop(&space, 0x5000, 0x6000);
     CHECK_EQ(node->item_count, 1);
     ksm_items_drop(&space, 0, 0x10000);
-    CHECK_EQ(kmalloc_caches[1].objects, objects - 1);
+    CHECK_EQ(nodes_freed, 1);
     ksm_items_drop(&space, 0, 1ul << 47);
 }
 
@@ -120,9 +132,11 @@ static void test_drop(void)
         for (u64 page = 0; page < PAGES; page++) {
             struct ksm_item *item = item_at(base + page * PAGE_SIZE);
 
-            ksm_item_set_hash(item, page, 0);
+            const struct ksm_key key = {.hash = page, .domain = 2};
+
+            ksm_item_set_hash(item, page);
             if (page % 2)
-                ksm_item_set_unstable(item);
+                ksm_item_set_unstable(item, &key);
         }
         ksm_items_drop(&space, base + first * PAGE_SIZE, base + last * PAGE_SIZE);
         CHECK_EQ(space.item_count, PAGES - (last - first));

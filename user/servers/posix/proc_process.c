@@ -212,7 +212,7 @@ long proc_show_personality(struct pseudo_node *node, struct thread *reader, stru
 
 /* ---- Merging ---- */
 
-#define KSM_ITEM_BYTES 64 /* what a record of the scanner costs */
+#define KSM_ITEM_BYTES 32 /* what a record of the scanner costs */
 #define PAGE 4096
 
 long proc_show_ksm_merging_pages(struct pseudo_node *node, struct thread *reader, struct text *text)
