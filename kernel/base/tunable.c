@@ -1,5 +1,5 @@
 /*
- * tunable.c: finding tunables by name, and the plain number kind.
+ * tunable.c: finding tunables by name, setting them at boot, and the plain number kind.
  */
 #include "kernel/base/tunable.h"
 #include "kernel/base/errno.h"
@@ -22,6 +22,39 @@ const struct tunable *tunable_find(const char *name)
         if (strcmp(t->name, name) == 0)
             return t;
     return NULL;
+}
+
+/* Applies one word, if it is NAME=VALUE and NAME is a tunable. False: the value was refused. */
+static bool apply_word(const char *word, usize length)
+{
+    const char *equals = memchr(word, '=', length);
+    char name[TUNABLE_NAME_MAX];
+    usize name_length = equals ? (usize)(equals - word) : length;
+
+    if (!equals || name_length >= sizeof(name))
+        return true;
+    memcpy(name, word, name_length);
+    name[name_length] = '\0';
+    const struct tunable *t = tunable_find(name);
+    if (!t)
+        return true;
+    return t->write && t->write(t, equals + 1, length - name_length - 1) == 0;
+}
+
+u32 tunable_apply_words(const char *words)
+{
+    u32 refused = 0;
+
+    while (*words) {
+        usize length = 0;
+
+        while (words[length] && words[length] != ' ')
+            length++;
+        refused += !apply_word(words, length);
+        words += length;
+        words += *words == ' ';
+    }
+    return refused;
 }
 
 s64 tunable_read_u64(const struct tunable *t, char *buffer, usize size)

@@ -8,6 +8,8 @@
 
 #include "lib/types.h"
 
+#define TUNABLE_NAME_MAX 64 /* bytes of a name, with the NUL */
+
 struct tunable {
     const char *name;
     const char *help; /* one line, for people */
@@ -34,6 +36,10 @@ s64 tunable_write_u64(const struct tunable *t, const char *text,
 
 /* A number in text as a control file gets it, with or without a newline: 0, -EINVAL, -ERANGE. */
 s64 tunable_parse_u64(const char *text, usize length, u64 *value);
+
+/* Applies those of the words, blanks between them, that are NAME=VALUE and name a tunable; returns
+ * how many values were refused. Other words are somebody else's. May sleep. */
+u32 tunable_apply_words(const char *words);
 
 const struct tunable *tunable_find(const char *name);
 const struct tunable *tunable_at(u64 index); /* NULL after the last */

@@ -6,6 +6,7 @@
  */
 #include "arch/x86_64/arch.h"
 #include "kernel/base/log.h"
+#include "kernel/base/tunable.h"
 #include "kernel/dev/dev.h"
 #include "kernel/mm/ksm.h"
 #include "kernel/mm/mm.h"
@@ -28,6 +29,8 @@ void kernel_main(void)
     frame_cache_size();
     log_line("%u CPU%s, arguments: %s", cpu_count, cpu_count == 1 ? "" : "s", boot_info.cmdline);
     dev_init();
+    if (tunable_apply_words(boot_info.cmdline))
+        log_line("tunables: an argument was refused, its tunable stays as it was");
     init_start();
     cpu_main();
 }

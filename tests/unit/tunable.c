@@ -74,6 +74,19 @@ static void test_read(void)
     CHECK(strcmp(text, "1234\n") == 0);
 }
 
+static void test_words(void)
+{
+    pages = 7;
+    level = 3;
+    CHECK_EQ(tunable_apply_words(""), 0);
+    CHECK_EQ(tunable_apply_words("noecho test.level=5 rows=24  test.pages=0x20"), 0);
+    CHECK_EQ(pages, 32);
+    CHECK_EQ(level, 5);
+    CHECK_EQ(tunable_apply_words("test.level test.level= test.level=10 test.pages=8"), 2);
+    CHECK_EQ(pages, 8);
+    CHECK_EQ(level, 5);
+}
+
 int main(void)
 {
     host_init();
@@ -81,5 +94,6 @@ int main(void)
     tap_run("numbers are written", test_write);
     tap_run("bad numbers are refused and change nothing", test_refuse);
     tap_run("numbers are read", test_read);
+    tap_run("words of the command line are applied", test_words);
     return tap_done();
 }
