@@ -63,6 +63,7 @@ void panic_speak(const char *template, ...)
 
     va_start(arguments, template);
     panic_begin(template, arguments);
+    va_end(arguments);
     print_registers(&panic_registers);
     backtrace_walk(panic_registers.rip, panic_registers.rbp, print_return_address);
     cpu_halt_forever();
@@ -74,6 +75,7 @@ void panic_trap(const struct trap_frame *frame, const char *template, ...)
 
     va_start(arguments, template);
     panic_begin(template, arguments);
+    va_end(arguments);
     log_line("  trap %lu, error %#lx", frame->vector, frame->error_code);
     print_registers(frame);
     backtrace_walk(frame->rip, frame->rbp, print_return_address);
