@@ -1,10 +1,9 @@
 /*
- * thread.h: tasks (an address space and a handle table) and threads (what is scheduled).
+ * thread.h: threads: what is scheduled; how they sleep, are woken, stopped and ended.
  *
- * A task is ended by task_kill: its threads die at their next boundary with user mode or sleep; the
- * last one to go tears down the space. Threads and tasks are reference counted; handles hold
- * references. Thread structures come from memory that stays thread structures for ever, so a stale
- * IPC token, or a look at another CPU's current thread, may read one safely.
+ * Threads are reference counted; handles hold references. Their structures are never used for
+ * anything else, so a stale IPC token, or a look at another CPU's current thread, may read one
+ * safely.
  *
  * Who may do what to a thread that sleeps:
  *
@@ -21,43 +20,15 @@
 #include "kernel/base/lock.h"
 #include "kernel/task/handle.h"
 #include "kernel/task/sync.h"
+#include "kernel/task/task.h"
 #include "kernel/task/timer.h"
 #include "lib/list.h"
 #include "lib/types.h"
 #include <merganser/abi.h>
 
-struct mm;
 struct port;
 
 #define THREAD_MAX 32768
-#define TASK_NAME_BYTES 16
-
-struct task {
-    _Atomic u32 refs;
-    /* NULL: the kernel's, or gone. Changes under lock, when no thread of it can run */
-    struct mm *mm;
-    struct handle_table handles;
-    /* where foreign calls and faults go; NULL = ENOSYS / death. Once set, it never changes */
-    struct port *server;
-    u64 cookie;          /* the server's name for it */
-    u32 pid;             /* what getpid returns */
-    char name[TASK_NAME_BYTES];
-    /* whose end is this one's as well, with a reference; NULL: nobody's */
-    struct task *head;
-    _Atomic bool dying;    /* no new threads */
-    _Atomic bool received; /* has taken a call: at its end somebody may await its reply */
-    _Atomic bool released; /* has ended: space and handles are gone */
-
-    struct spinlock lock; /* guards mm, the thread list and what follows; rank LOCK_TASK */
-    struct list threads;  /* thread.task_link */
-    u32 thread_count;
-    u64 user_ns, kernel_ns; /* of threads that have ended */
-    struct wait_queue left; /* for a thread that leaves, and for the release */
-    struct list made;       /* head_link of the tasks whose head this one is */
-    u32 spaces;             /* how often its space was exchanged */
-
-    struct list head_link; /* in head->made, guarded by its lock; after the last put: to be ended */
-};
 
 enum thread_state {
     THREAD_NEW,      /* never ran */
@@ -97,9 +68,9 @@ struct thread {
     /* IPC: guarded by the port's lock while CALLING or RECEIVING, by `awaiting` while it awaits a
      * reply (ipc.c), else the thread's own */
     struct {
-        _Atomic u64 awaiting; /* the token it sleeps for; whoever swaps it to 0 owns the reply */
-        u64 token;            /* of its latest call: sequence << 32 | id */
-        struct task *server;  /* whose reply it awaits; only compared, never followed */
+        _Atomic u64 awaiting;     /* the token it sleeps for; who swaps it to 0 owns the reply */
+        u64 token;                /* of its latest call: sequence << 32 | id */
+        struct task *server;      /* whose reply it awaits; only compared, never followed */
         struct trap_frame *frame; /* its user registers, where messages are read and written */
         _Atomic u32 state;        /* enum ipc_state */
         u32 kind;                 /* enum ipc_kind */
@@ -107,7 +78,8 @@ struct thread {
         struct list link;         /* in the port's queue of callers or receivers */
         u64 cookie;               /* of the handle it called through */
         u64 fault, fault_address; /* IPC_FAULT */
-        struct handle_ref passing;  /* a handle on its way out, or no type */
+
+        struct handle_ref passing;  /* a handle on its way out, or of no type */
         struct handle_ref incoming; /* one that was received and has no number yet */
     } ipc;
 
@@ -147,8 +119,7 @@ struct thread {
 #endif
 };
 
-extern struct task kernel_task;
-/* By id; entries are filled once and stay. thread_count_max: ids below it have a structure. */
+/* By id; ids below thread_table_size have a structure, which stays. */
 extern struct thread *thread_table[THREAD_MAX];
 extern _Atomic u32 thread_table_size;
 
@@ -157,45 +128,8 @@ static inline u32 thread_state(struct thread *thread)
     return atomic_load_explicit(&thread->state, memory_order_acquire) & THREAD_STATE_MASK;
 }
 
-/* --- tasks (task.c) --- */
-/* A task with an empty address space (or with `mm`, whose reference is taken over, also on
- * failure). Takes a reference of server. It ends with the task that makes it, or with that one's
- * own head; the tasks that those with the system handle make stand alone. NULL = no memory. */
-struct task *task_create(struct mm *mm, struct port *server, u64 cookie);
-struct task *task_get(struct task *task);
-void task_put(struct task *task); /* may sleep */
-/* Marks all threads for death and wakes them; returns at once. */
-void task_kill(struct task *task);
-/* After task_kill: sleeps until the last thread has left, and space and handles are gone. 0 or
- * -EINTR. Not for a thread of the task. */
-s64 task_wait_released(struct task *task);
-/* Takes the task's space away and gives a new, empty one. At most one thread may be left that was
- * not killed, and it must be stopped or wait for a reply: else -EBUSY. Waits for killed ones to be
- * gone: -EINTR. -ENOMEM; -ESRCH when the task has ended. */
-s64 task_reset_space(struct task *task);
-/* A task whose space is a copy of the parent's, or the same one (MG_FORK_SHARE_SPACE). */
-s64 task_fork(const struct handle_ref *parent, struct port *server, u64 cookie, u32 flags,
-              struct task **child);
-/* The tasks that end with `head`, one after the other, each with a reference that the next call
- * drops: begins with NULL, NULL after the last. */
-struct task *task_next_made(struct task *head, struct task *after);
-/* The task's space with a reference, NULL when it has none any more. */
-struct mm *task_mm_get(struct task *task);
-/* The same through a handle: NULL also when the space is not the one that the handle is for. */
-struct mm *task_mm_get_for(const struct handle_ref *ref);
-/* CPU time of all its threads, ended ones included. */
-struct cpu_times {
-    /* total counts what is not yet known to be one or the other */
-    u64 user_ns, kernel_ns, total_ns;
-};
-void task_times(struct task *task, struct cpu_times *times);
-void task_set_name(struct task *task, const char *name);
-/* For thread.c. join: -ESRCH when the task is dying. leave: the last one ends the task; may
- * sleep. */
-s64 task_join(struct task *task, struct thread *thread);
-void task_leave(struct task *task, struct thread *thread);
-
 /* --- threads (thread.c) --- */
+
 /* A user thread of task, not running: set its registers, then thread_resume. Two references: alive
  * and the caller's. -ENOMEM, -EAGAIN (too many threads), -ESRCH (the task is dying). */
 s64 thread_create(struct task *task, u64 cookie, struct thread **thread);
@@ -215,6 +149,7 @@ void thread_start_reaper(void);
 void thread_wake_reaper(void);
 
 /* --- stopping and ending (work.c) --- */
+
 /* Starts a new thread, or lets a suspended one go on. */
 void thread_resume(struct thread *thread);
 /* Returns when the thread is out of user mode and will not go back before resume: it is parked,
@@ -240,7 +175,8 @@ bool thread_sleep_ended(bool *changed);
 /* Wakes who waits for the current thread to stop. */
 void thread_tell_suspenders(struct thread *thread);
 
-/* --- scheduler (sched.c, sched_policy.c, idle.c) --- */
+/* --- the scheduler (sched.c, sched_policy.c, idle.c) --- */
+
 /* Makes the boot context a thread. */
 void sched_init(void);
 /* Gives the CPU away if somebody else should run; the caller stays runnable. */
@@ -248,14 +184,15 @@ void sched_yield(void);
 /* For long loops in kernel threads and calls: yields when its turn is over. Must hold no
  * spinlock. */
 void sched_point(void);
-/* The two halves of every sleep. prepare: state becomes BLOCKED, after which a wake is not lost;
- * then the caller checks its condition and drops its locks; sched_sleep gives up the CPU until
- * woken, returns wake_result. cancel: didn't need to sleep. */
+
+/* The two halves of every sleep. After sched_prepare_sleep no wake is lost; the caller checks its
+ * condition and drops its locks, then gives up the CPU by sched_sleep until it is woken (the result
+ * is the waker's), or goes on by sched_cancel_sleep. */
 void sched_prepare_sleep(void);
-/* these work bits may end it; look for them before sched_sleep */
-void sched_prepare_sleep_for(u32 mask);
 s64 sched_sleep(void);
 void sched_cancel_sleep(void);
+/* As sched_prepare_sleep, but these work bits may end it: to be looked for before sched_sleep. */
+void sched_prepare_sleep_for(u32 mask);
 /* sched_sleep after sched_prepare_sleep, but ends with -EINTR when one of the work bits in mask is
  * or becomes pending, and with -ETIMEDOUT at `deadline` (time_ns; 0 = never). */
 s64 sched_sleep_for(u32 mask, u64 deadline);
@@ -263,6 +200,7 @@ static inline s64 sched_sleep_interruptible(u64 deadline)
 {
     return sched_sleep_for(WORK_ANY, deadline);
 }
+
 /* Wakes a blocked thread with a result; false when it was not blocked (somebody else was first).
  * Any context. Only for those whom the sleeper expects: see above. */
 bool sched_wake(struct thread *thread, s64 result);
@@ -274,6 +212,7 @@ void sched_kick(struct thread *thread);
 bool sched_start(struct thread *thread);
 /* Kernel threads: until time_ns() reaches `when`. */
 void sched_sleep_until(u64 when);
+
 /* -20..19; -EINVAL outside. */
 s64 sched_set_nice(struct thread *thread, s32 nice);
 /* -EINVAL when no running CPU is in the mask. Takes effect before it returns, except for a thread
@@ -286,14 +225,7 @@ void sched_account_final(struct thread *self);
 struct mg_cpu_stats;
 void sched_cpu_stats(u32 cpu, struct mg_cpu_stats *stats);
 
-/* Hook of floor 5: the CPU is about to run threads of this mm (NULL: a kernel thread). Interrupts
- * off. */
+
+/* How floor 5 hears that the CPU is about to run a thread of this mm (NULL: a kernel thread).
+ * Interrupts are off. */
 extern void (*sched_switch_mm_hook)(struct mm *next);
-/* Hooks through which floor 3 reaches floor 5: creation, copying and release of address spaces. */
-struct mm_hooks {
-    struct mm *(*create)(void);
-    struct mm *(*fork)(struct mm *mm); /* NULL = no memory */
-    struct mm *(*get)(struct mm *mm);
-    void (*put)(struct mm *mm); /* may sleep */
-};
-extern struct mm_hooks mm_hooks;
