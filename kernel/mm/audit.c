@@ -136,7 +136,8 @@ static bool recount(u64 *wrong)
     return activity() == before;
 }
 
-u64 mm_audit(void)
+/* How many frames are wrong, each logged; 0 if the machine was never quiet. */
+static u64 audit(void)
 {
     u64 wrong = 0, found, reported = 0;
     u32 quiet = 0;
@@ -162,7 +163,7 @@ u64 mm_audit(void)
 static s64 audit_read(const struct tunable *t, char *buffer, usize size)
 {
     (void)t;
-    return (s64)format(buffer, size, "%lu\n", mm_audit());
+    return (s64)format(buffer, size, "%lu\n", audit());
 }
 
 TUNABLE(mm_audit, .name = "mm.audit", .help = "recount all frames: how many have wrong counts",

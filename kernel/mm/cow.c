@@ -22,13 +22,15 @@
 #include "kernel/mm/fault.h"
 #include "kernel/mm/ksm.h"
 #include "kernel/mm/tlb.h"
+#include "kernel/mm/zap.h"
 #include "lib/format.h"
 #include "lib/page.h"
 #include "lib/string.h"
 
 enum cow_decision { COW_REUSE, COW_DO_COPY, COW_RETRY };
 
-_Atomic u64 cow_policy = COW_EXACT;
+enum cow_policy { COW_EXACT, COW_COUNT, COW_MAPCOUNT, COW_COPY };
+static _Atomic u64 cow_policy = COW_EXACT;
 
 /* --- the decision --- */
 

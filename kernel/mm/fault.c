@@ -18,6 +18,7 @@
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/mm/rmap.h"
+#include "kernel/mm/zap.h"
 #include "kernel/task/thread.h"
 
 /* --- the pieces --- */
@@ -85,7 +86,7 @@ static u32 fault_zero(struct fault *fault)
 
 /* --- classification --- */
 
-u32 fault_resolve(struct fault *fault)
+static u32 fault_resolve(struct fault *fault)
 {
     fault->slot = pt_walk_alloc(&fault->mm->pt, fault->va);
     if (!fault->slot)

@@ -1,10 +1,10 @@
 /*
  * fault.h: what the files of the fault path share.
  *
- * One fault is one struct fault. Each of the functions below gets it with mm->lock held for reading
- * (or writing) and returns 0 when something was done, or was found done by another, and the access
- * is to be tried again; FAULT_NOTHING when the entry allows the access already; else an enum
- * mg_fault. None of them holds a lock on return.
+ * One fault is one struct fault. What resolves it gets it with mm->lock held, for reading or
+ * writing, and returns 0 when something was done, or was found done by another, and the access is to
+ * be tried again; FAULT_NOTHING when the entry allows the access already; else an enum mg_fault. It
+ * holds no other lock on return.
  */
 #pragma once
 
@@ -17,14 +17,14 @@
 struct fault {
     struct mm *mm;
     struct vma *vma;
-    va_t va;     /* of the page */
-    u32 access;  /* ACCESS_* */
+    va_t va;    /* of the page */
+    u32 access; /* ACCESS_* */
     pte_t *slot;
-    pte_t pte;   /* as it was when the fault was classified */
+    pte_t pte; /* as it was when the fault was classified */
 };
 
 /* --- fault.c --- */
-u32 fault_resolve(struct fault *fault);
+
 /* Brings in the pages of a range of one VMA that allows the access: 0, -ENOMEM, -EFAULT. */
 s64 fault_in(struct vma *vma, va_t from, va_t to, u32 access);
 /* Locks the table; false, and not locked, when the entry is not what it was. */
@@ -36,6 +36,7 @@ struct frame *fault_new_frame(const struct fault *fault, u32 alloc_flags);
 void fault_map_private(struct fault *fault, struct frame *frame);
 
 /* --- fault_object.c, cow.c, stack.c --- */
+
 u32 fault_object(struct fault *fault);
 u32 fault_cow(struct fault *fault);
 /* Grows the mapping above va down to it: 0 or MG_FAULT_MAPERR. Takes mm->lock for writing. */
@@ -44,6 +45,7 @@ u32 stack_grow(struct mm *mm, va_t va);
 bool cow_is_settled(struct frame *frame);
 
 /* --- rights --- */
+
 static_assert(PROT_READ == PTE_READ && PROT_WRITE == PTE_WRITE && PROT_EXEC == PTE_EXEC,
               "rights of mappings and of entries have the same bits");
 
@@ -64,6 +66,8 @@ static inline bool pte_allows(pte_t pte, u32 access)
 {
     return pte_is_present(pte) && (!(access & ACCESS_WRITE) || pte_is_writable(pte));
 }
+
+/* --- figures --- */
 
 /* The counter of pages mapped that a frame belongs to. */
 static inline _Atomic u64 *mm_rss_counter(struct mm *mm, enum frame_kind kind)

@@ -12,6 +12,7 @@
 #include "kernel/base/tunable.h"
 #include "kernel/mm/fault.h"
 #include "kernel/mm/object.h"
+#include "kernel/mm/zap.h"
 #include "lib/page.h"
 
 static _Atomic u64 fault_around = 16;

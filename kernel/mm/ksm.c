@@ -23,6 +23,7 @@
 #include "kernel/mm/ksm_internal.h"
 #include "kernel/mm/object.h"
 #include "kernel/mm/rmap.h"
+#include "kernel/mm/zap.h"
 #include "kernel/task/thread.h"
 #include "lib/hash.h"
 #include "lib/page.h"

@@ -20,6 +20,7 @@
 #include "kernel/base/counter.h"
 #include "kernel/mm/ksm_internal.h"
 #include "kernel/mm/rmap.h"
+#include "kernel/mm/zap.h"
 #include "lib/page.h"
 
 /* The count rule for a page nobody works on: mappings, and the swap cache. */

@@ -11,6 +11,7 @@
 #include "kernel/mm/layout.h"
 #include "kernel/mm/object.h"
 #include "kernel/mm/tlb.h"
+#include "kernel/mm/zap.h"
 
 struct advice {
     /* What to do with one VMA's part of the range. */

@@ -17,6 +17,7 @@
 #include "kernel/mm/release.h"
 #include "kernel/mm/rmap.h"
 #include "kernel/mm/tlb.h"
+#include "kernel/mm/zap.h"
 #include "kernel/task/futex.h"
 #include "kernel/task/thread.h"
 

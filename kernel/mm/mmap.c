@@ -13,6 +13,7 @@
 #include "kernel/mm/layout.h"
 #include "kernel/mm/object.h"
 #include "kernel/mm/tlb.h"
+#include "kernel/mm/zap.h"
 #include <merganser/abi.h>
 
 /* --- unmapping --- */

@@ -13,7 +13,7 @@
 
 static u32 trap_access(const struct trap_frame *frame)
 {
-    u32 access = trap_from_user(frame) ? ACCESS_USER : 0;
+    u32 access = ACCESS_READ;
 
     if (frame->error_code & PAGE_FAULT_WRITE)
         access |= ACCESS_WRITE;
