@@ -1,37 +1,15 @@
 /*
- * ipc.h: ports and messages between tasks; the kernel's own messages to a system server.
+ * ipc.h: messages between tasks, and the kernel's own to a system server.
  *
  * A call is synchronous: the caller sleeps, first queued at the port (IPC_CALLING) unless a
  * receiver waits there, then until a reply names its token (IPC_AWAITING_REPLY). Only a thread of
  * the task that received the call can reply. When a receiver already waits, the caller's CPU
- * switches to it directly. Notifications are bits that collect in a port.
+ * switches to it directly.
  */
 #pragma once
 
+#include "kernel/task/port.h"
 #include "kernel/task/thread.h"
-
-/* A port structure stays one as long as a thread's ipc.port names it: who slept in one may lock it
- * again. */
-struct port {
-    _Atomic u32 refs;
-    /* guards all below; interrupts off, since notifications come from handlers */
-    struct spinlock lock;
-    struct list callers;   /* thread.ipc.link, IPC_CALLING, first come first served */
-    /* thread.ipc.link, IPC_RECEIVING, the latest first: its caches are warm */
-    struct list receivers;
-    u64 notified;          /* bits not yet received */
-    u32 receive_handles;   /* handles with MG_RIGHT_READ, in all tables */
-    bool dead;             /* the last of them has gone: calls fail with EPIPE */
-    bool retiring, named;  /* of port_reap */
-    struct timer timer;    /* sends MG_NOTIFY_TIMER */
-};
-
-struct port *port_create(void); /* NULL = no memory */
-struct port *port_get(struct port *port);
-void port_put(struct port *port);
-void port_notify(struct port *port, u64 bits); /* any context */
-void port_set_timer(struct port *port, u64 when); /* time_ns, 0 = off */
-extern const struct handle_class port_handle_class;
 
 /*
  * The four calls, on the registers of the current thread's trap frame (struct mg_msg tells the

@@ -16,11 +16,12 @@
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
 #include "kernel/base/slab.h"
+#include "kernel/task/thread.h"
 
-static struct slab_cache port_cache = SLAB_CACHE("port", struct port);
 #define POOL_KEPT 64 /* twice as many wake the reaper */
 
-static struct spinlock pool_lock = SPINLOCK_INIT("port pool", LOCK_WAIT);
+static struct slab_cache port_cache = SLAB_CACHE("port", struct port);
+static struct spinlock pool_lock = SPINLOCK_INIT("port pool", LOCK_WAIT); /* guards the next two */
 static struct list pool = LIST_INIT(pool); /* port.callers: ports that nobody refers to */
 static u32 pool_count;
 
