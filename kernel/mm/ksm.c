@@ -341,12 +341,6 @@ u64 ksm_item_count(const struct mm *mm)
     return mm->ksm ? atomic_load_explicit(&mm->ksm->item_count, memory_order_relaxed) : 0;
 }
 
-u64 ksm_item_bytes(const struct mm *mm)
-{
-    return mm->ksm ? atomic_load_explicit(&mm->ksm->leaf_count, memory_order_relaxed) * PAGE_SIZE
-                   : 0;
-}
-
 /* --- PR_SET_MEMORY_MERGE --- */
 
 static void mark_all(struct mm *mm)

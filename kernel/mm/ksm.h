@@ -25,13 +25,11 @@ void ksm_forget_range(struct mm *mm, va_t start, va_t end);
 bool ksm_vma_eligible(const struct vma *vma);
 /* PR_SET_MEMORY_MERGE: 0 or -errno. */
 s64 ksm_set_merge_any(struct mm *mm, bool on);
-/* Pages merge only with pages of the same domain. What the space had merged under the old one becomes
- * private first: 0 or -ENOMEM, then the old domain stays. */
+/* Pages merge only with pages of the same domain. What the space had merged under the old one
+ * becomes private first: 0 or -ENOMEM, then the old domain stays. */
 s64 ksm_set_domain(struct mm *mm, u32 domain);
 /* Pages of the space that the scanner keeps a record of. mm->lock: read. */
 u64 ksm_item_count(const struct mm *mm);
-/* What those records take, in bytes. mm->lock: read. */
-u64 ksm_item_bytes(const struct mm *mm);
 
 /* The last reference of a merged frame is gone: the stable node dies. Called from
  * frame_release_hook; no locks held above LOCK_KSM. */

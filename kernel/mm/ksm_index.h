@@ -39,7 +39,8 @@ struct ksm_item {
                 u64 hash;              /* HASHED, and UNSTABLE in the hash index */
                 struct ksm_node *node; /* MERGED */
             };
-            /* In a bucket (UNSTABLE) or in node->items (MERGED); link points at what points here. */
+            /* In a bucket (UNSTABLE) or in node->items (MERGED); link points at what points
+             * here. */
             struct ksm_item *next, **link;
         };
         struct rb_node tree; /* UNSTABLE in the tree, instead of all that */

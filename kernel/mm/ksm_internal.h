@@ -35,8 +35,7 @@ struct ksm_mm {
     struct list link;       /* in ksm_spaces; guarded by ksm_lock */
     struct radix leaves;    /* address / KSM_LEAF_SPAN -> page of items; guarded by mm->lock */
     _Atomic u64 item_count; /* items not KSM_NONE */
-    _Atomic u64 leaf_count;
-    u64 unmerge_round; /* of ksm_unmerge_all; guarded by ksm_scan_mutex */
+    u64 unmerge_round;      /* of ksm_unmerge_all; guarded by ksm_scan_mutex */
 };
 
 struct ksm_stats {
@@ -70,12 +69,10 @@ extern _Atomic u64 ksm_use_zero_pages, ksm_smart_scan, ksm_prune_millisecs;
 extern _Atomic bool ksm_look_again;
 /* Somebody waits for ksm_scan_mutex: the scanner lets go after a step. */
 extern _Atomic u64 ksm_waiting;
-extern struct wait_queue
-    ksm_wake; /* ksmd sleeps here; woken when a knob changes or a space is registered */
-
-extern struct mutex
-    /* held by ksmd while it scans and by a change of what scanning relies on; rank above mm->lock */
-    ksm_scan_mutex;
+/* ksmd sleeps here; woken when a knob changes or a space is registered. */
+extern struct wait_queue ksm_wake;
+/* Held by ksmd while it scans, and by a change of what scanning relies on; rank above mm->lock. */
+extern struct mutex ksm_scan_mutex;
 
 /* The NUMA node in a frame's key: 0 while pages merge across nodes. */
 static inline u8 ksm_numa(const struct frame *frame)
@@ -136,7 +133,7 @@ struct ksm_step {
 extern u64 ksm_zero_hash; /* of a page of zeros */
 /* Finds equals for the step's candidates, of which there are some, and merges them. */
 void ksm_match_and_merge(struct ksm_step *step);
-/* Once no mm->lock is held: drops the spaces of partners, of which it may hold the last reference. */
+/* Once no mm->lock is held: drops the spaces of partners; its reference may be the last one. */
 void ksm_partners_put(struct ksm_step *step);
 
 /* --- ksm.c --- */
@@ -200,8 +197,8 @@ bool ksm_item_skip(struct ksm_item *item);
 void ksm_items_drop(struct ksm_mm *space, va_t start, va_t end);
 
 /* --- ksm_merge.c: all with mm->lock held for reading --- */
-/* What the scanner may merge at a PTE: the frame of a present private page, else NULL. For more than
- * a hint, its table's lock is held. */
+/* What the scanner may merge at a PTE: the frame of a present private page, else NULL. For more
+ * than a hint, its table's lock is held. */
 static inline struct frame *ksm_candidate(pte_t pte)
 {
     if (!pte_is_present(pte) || pte_is_special(pte))
@@ -215,8 +212,8 @@ static inline struct frame *ksm_candidate(pte_t pte)
 bool ksm_protect_page(struct mm *mm, va_t va, struct tlb_batch *batch);
 /*
  * The first page of a new node, protected and flushed, clean since it was hashed: its own frame
- * becomes the merged one where nobody else maps it, a copy otherwise. The frame with a reference for
- * the caller; NULL: the page is gone, changed or pinned, or there is no memory.
+ * becomes the merged one where nobody else maps it, a copy otherwise. The frame with a reference
+ * for the caller; NULL: the page is gone, changed or pinned, or there is no memory.
  */
 struct frame *ksm_adopt_page(struct mm *mm, va_t va, struct ksm_node *node,
                              struct tlb_batch *batch);

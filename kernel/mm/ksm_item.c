@@ -9,9 +9,8 @@
 #include "kernel/base/log.h"
 #include "kernel/mm/ksm_internal.h"
 
-static void count_leaves(struct ksm_mm *space, s64 change)
+static void count_leaves(s64 change)
 {
-    atomic_fetch_add(&space->leaf_count, (u64)change);
     atomic_fetch_add(&ksm_stats.leaves, (u64)change);
     atomic_fetch_add(&ksm_stats.bytes, (u64)change * PAGE_SIZE);
 }
@@ -33,7 +32,7 @@ struct ksm_item *ksm_leaf(struct ksm_mm *space, va_t va, bool create)
         frame_put(frame);
         return NULL;
     }
-    count_leaves(space, 1);
+    count_leaves(1);
     return leaf;
 }
 
@@ -186,7 +185,7 @@ void ksm_items_drop(struct ksm_mm *space, va_t start, va_t end)
         if (start <= base && base + KSM_LEAF_SPAN <= end) {
             radix_remove(&space->leaves, number);
             frame_put(virt_frame(leaf));
-            count_leaves(space, -1);
+            count_leaves(-1);
         }
     }
 }

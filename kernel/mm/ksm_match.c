@@ -29,8 +29,8 @@ static bool match_stable(struct ksm_page *page, const struct ksm_key *key)
     return page->node;
 }
 
-/* Locks the space of a page in the unstable index, without waiting. ksm_lock held: the space can't go
- * away before it has dropped the item. */
+/* Locks the space of a page in the unstable index, without waiting. ksm_lock held: the space can't
+ * go away before it has dropped the item. */
 static bool partner_hold(struct ksm_step *step, struct ksm_page *page, struct ksm_item *item)
 {
     struct mm *mm;
@@ -94,8 +94,8 @@ static struct ksm_item *find_partner(const struct ksm_step *step, const struct k
     return NULL;
 }
 
-/* Finds a partner in the unstable index. Returns false when there is none at all, true when there is
- * one, won or not. ksm_lock held. */
+/* Finds a partner in the unstable index. Returns false when there is none at all, true when there
+ * is one, won or not. ksm_lock held. */
 static bool match_unstable(struct ksm_step *step, struct ksm_page *page, const struct ksm_key *key)
 {
     struct ksm_item *partner = find_partner(step, page, key);

@@ -9,9 +9,9 @@
  *     index ──▶ node ⇄ node ⇄ node        one of them, with room if any has, stands for all
  *
  * When the one in the index is full, a search goes round the ring for one with room, which changes
- * places with it. It looks at few; once in prune_millisecs it looks at all, and prefers the fullest,
- * so that those which have lost most of their mappings run empty. A frame that runs empty leaves
- * the ring by itself; one that is left alone is no chain any more.
+ * places with it. It looks at few; once in prune_millisecs it looks at all, and prefers the
+ * fullest, so that those which have lost most of their mappings run empty. A frame that runs empty
+ * leaves the ring by itself; one that is left alone is no chain any more.
  */
 #include "kernel/base/slab.h"
 #include "kernel/mm/ksm_internal.h"

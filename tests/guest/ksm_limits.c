@@ -48,15 +48,22 @@ static long stat_of_self(const char *name)
     return value;
 }
 
-static bool wait_for(const char *name, long least)
+/* Waits until the scanner has placed so many zero pages in this process. */
+static bool wait_for_zero_pages(long pages)
 {
-    for (int i = 0; i < 4000 && ksm_get(name) < least; i++) {
+    for (int i = 0; i < 4000 && stat_of_self("ksm_zero_pages") != pages; i++) {
         ksm_pause_ms(5);
     }
-    return ksm_get(name) >= least;
+    return stat_of_self("ksm_zero_pages") == pages;
 }
 
-/* Nothing is merged, and the scanner runs; rules can be changed in between. */
+/* Nobody else on this machine has anything to merge, so that its figures are ours alone. */
+static bool alone(void)
+{
+    return ksm_get("pages_shared") + ksm_get("pages_unshared") + ksm_get("pages_volatile") <= 0;
+}
+
+/* Nothing is merged any more, and nothing runs: the rules can be changed. */
 static void unmerge(void)
 {
     ksm_set("run", 2);
@@ -64,15 +71,14 @@ static void unmerge(void)
 
 static void zero_pages(void)
 {
-    long before = ksm_get("ksm_zero_pages");
-    if (before < 0 || stat_of_self("ksm_zero_pages") < 0) {
+    if (stat_of_self("ksm_zero_pages") < 0) {
         skip("no ksm_zero_pages in this kernel");
         return;
     }
     ksm_set("use_zero_pages", 1);
     byte *area = mergeable_zeros(20);
-    ok(wait_for("ksm_zero_pages", before + 20), "twenty pages of zeros become the zero page");
-    ok_equal(stat_of_self("ksm_zero_pages"), 20, "the process knows");
+    ok(wait_for_zero_pages(20), "twenty pages of zeros become the zero page");
+    ok(ksm_get("ksm_zero_pages") >= 20, "ksm_zero_pages counts them");
     ok_equal(ksm_kb(area), 0, "they don't count as merged");
     ok_equal(smaps_number(area, "Rss"), 0, "nor as memory");
     ok(page_is_zero(area) && page_is_zero(area + 19 * PAGE), "and are zero");
@@ -172,9 +178,14 @@ static void smart_scan(void)
         skip("no smart_scan in this kernel");
         return;
     }
-    long before = ksm_get("pages_skipped");
     byte *area = mergeable(8, 43);
     bool scanned = true;
+    time_t start = time(NULL);
+    if (!ksm_scan(2) || time(NULL) > start + 1) {
+        skip("passes take too long here: others have much to merge");
+        return;
+    }
+    long before = ksm_get("pages_skipped");
     for (int round = 0; round < 6; round++) {
         for (size_t i = 0; i < 8; i++) {
             fill_page(area + i * PAGE, 1000 + (uint64_t)round * 8 + i);
@@ -198,11 +209,12 @@ static void smart_scan(void)
 
 static void figures(void)
 {
+    bool only_us = alone();
     byte *area = mergeable(500, 45);
     ok(ksm_wait_pages(area, 500), "merged");
     ksm_scan(2);
     long profit = ksm_get("general_profit"), sharing = ksm_get("pages_sharing");
-    if (ksm_get("ksm_zero_pages") >= 0) {
+    if (only_us && ksm_get("ksm_zero_pages") >= 0) {
         ok(profit > 0 && profit < sharing * (long)PAGE, "general_profit %ld for %ld pages", profit,
            sharing);
     }
@@ -218,10 +230,11 @@ static void figures(void)
     munmap(area, 500 * PAGE);
     mergeable(1, 46);
     ksm_scan(2);
-    ok(ksm_get("general_profit") < profit, "the profit goes with the pages");
+    if (only_us) {
+        ok(ksm_get("general_profit") < profit, "the profit goes with the pages");
+    }
 }
 
-/* Writes as many kernels do not have them: our own. */
 static void cap_on_merged_pages(void)
 {
     if (ksm_get("max_kernel_pages") < 0) {

@@ -120,7 +120,7 @@ static void test_zero_switch(void)
     user_exit(space);
 }
 
-/* A page that changes all the time is hashed in visits 1, 2, 3, 4, 6, 9, 14, 23, and every ninth. */
+/* A page that changes all the time is hashed in visits 1, 2, 3, 4, 6, 9, 14, 23, every ninth. */
 static void test_smart_scan(void)
 {
     static const u8 hashed_at[] = {1, 2, 3, 4, 6, 9, 14, 23, 32, 41};

@@ -41,6 +41,9 @@ static const struct {
     {"use_zero_pages", "1: pages of zeroes become the shared zero page"},
     {"smart_scan", "1: pages that never merged are looked at less often"},
     {"max_page_sharing", "mappings of one merged page at most"},
+    {"max_kernel_pages", "merged pages at most, 0 = no limit"},
+    {"kernel_pages_allocated", "merged pages, as that limit counts them"},
+    {"index", "how equal pages are found: hash or tree"},
     {"merge_across_nodes", "0: only pages of one NUMA node merge"},
     {"stable_node_chains", "contents that needed more than one merged page"},
     {"stable_node_dups", "merged pages of these contents"},
@@ -115,7 +118,8 @@ static int show(void)
         }
     }
     closedir(directory);
-    double saved = (double)read_number("pages_sharing") * PAGE_KB / 1024;
+    long pages = read_number("pages_sharing") + read_number("ksm_zero_pages");
+    double saved = (double)pages * PAGE_KB / 1024;
     printf("\nMerging saves %.1f MB now. * can be set: ksmctl set NAME VALUE\n", saved);
     return 0;
 }
