@@ -5,8 +5,8 @@
  *
  * Registers N pages of which so many in a hundred have a twin among them, lets the scanner settle,
  * then counts whole passes, before each of which so many in a hundred of the pages without a twin
- * are written to. A batch is as long as all pages registered, and the scanner sleeps long after it:
- * to wake it is to start one pass. The time-stamp counter would count its sleep too, so what is
+ * are written to. A batch is a little longer than all pages registered, and the scanner sleeps long
+ * after it: to wake it is to start one pass. The time-stamp counter would count its sleep too, so what is
  * executed between two readings of it is counted by a plugin of the emulator (tools/count.c).
  */
 #include "experiments/lab.h"
@@ -15,6 +15,7 @@
 #define PASSES 3
 #define LONG_SLEEP_MS 100000
 #define POLL_MS 5
+#define BATCH_MORE 64 /* pages, so that a batch does not end just before the end of the pass */
 
 static size_t pages = 4096;
 static long changed, duplicate;
@@ -89,7 +90,7 @@ int main(int argc, char **argv)
     fill_all();
     lab_set(KSM, "smart_scan", "0");
     lab_set_number(KSM, "sleep_millisecs", LONG_SLEEP_MS);
-    lab_set_number(KSM, "pages_to_scan", (long)pages);
+    lab_set_number(KSM, "pages_to_scan", (long)pages + BATCH_MORE);
     if (madvise(area, pages * PAGE, MADV_MERGEABLE) != 0 || !lab_set(KSM, "run", "1"))
         lab_fail("merging");
     measure(index);
