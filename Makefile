@@ -96,13 +96,14 @@ UNITLIB  := $(O)/tests/unit/lib.a
 
 # ---- Targets a person names -----------------------------------------------------------------------
 
-.PHONY: all build setup run test test-linux unit guest bench model soak experiment gdb lint format compile_commands.json clean help
+.PHONY: all build setup needs-build needs-test needs-experiment run test \
+        test-linux unit guest bench model soak experiment gdb lint format compile_commands.json clean help
 .DEFAULT_GOAL := all
 
 # Sub-makes build: the packages must be there before the wildcard tools above are looked up again.
 submake = +@$(MAKE) $(if $(findstring jobserver,$(MAKEFLAGS)),,$(JOBS))
 
-all: setup
+all: needs-build
 	$(submake) build
 
 build: $(O)/merganser.iso $(O)/compile_commands.json $(UNIT) $(BENCH_INIT) $(EXPERIMENTS)
@@ -110,17 +111,20 @@ build: $(O)/merganser.iso $(O)/compile_commands.json $(UNIT) $(BENCH_INIT) $(EXP
 setup:
 	@tools/setup
 
-run: setup
+needs-build needs-test needs-experiment:
+	@tools/setup $(@:needs-%=%)
+
+run: needs-build
 	$(submake) $(O)/merganser.iso $(O)/compile_commands.json
 	@tools/vm --iso $(O)/merganser.iso $(VMFLAGS)
 
 # T=name runs only the tests whose names contain it.
-test: setup
+test: needs-test
 	$(submake) build
 	$(submake) build DEBUG=1 O=$(O)-debug
 	+@tools/run-tests --build $(O) --debug-build $(O)-debug $(if $(T),--only '$(T)')
 
-test-linux: setup
+test-linux: needs-build
 	$(submake) build
 	@tools/run-tests --build $(O) --linux $(if $(T),--only '$(T)')
 
@@ -128,12 +132,12 @@ unit: $(UNIT)
 guest: $(PROGRAMS) $(GLIBC) $(BENCH_INIT)
 
 # Spin searches every state of the protocols in tests/models.
-model: setup
+model: needs-test
 	@tests/models/check
 
 # Random work on four CPUs for so long, every page checked, on both builds.
 MINUTES ?= 60
-soak: setup
+soak: needs-build
 	$(submake) build
 	$(submake) build DEBUG=1 O=$(O)-debug
 	@for build in $(O) $(O)-debug; do \
@@ -142,23 +146,23 @@ soak: setup
 	done
 
 # NAME=cow-reuse answers a question of experiments/ with figures and a plot.
-experiment: setup
+experiment: needs-experiment
 	$(submake) build
 	@tools/experiment --build $(O) $(NAME) $(EXPERIMENTFLAGS)
 
 bench: all
 	@tools/bench --build $(O) $(BENCHFLAGS)
 
-gdb:
+gdb: needs-test
 	@[ -e $(O)/merganser.elf ] || { echo 'No $(O)/merganser.elf: `make` builds it.'; exit 1; }
 	@$(PYTHON) -c 'import socket; socket.create_connection(("127.0.0.1", 1234))' 2> /dev/null || \
 	    { echo 'No machine waits for the debugger: start `tools/vm --gdb` in another terminal.'; exit 1; }
 	@gdb -q -ex 'set confirm off' -x tools/gdb/merganser.py -ex 'target remote :1234' $(O)/merganser.elf
 
-lint:
+lint: needs-test
 	@tools/lint
 
-format:
+format: needs-test
 	@tools/lint --fix
 
 clean:
@@ -175,7 +179,7 @@ help:
 	@echo 'make experiment    NAME=cow-reuse: a question answered by figures and a plot'
 	@echo 'make gdb           debugger for a machine started with tools/vm --gdb'
 	@echo 'make lint          formatting and static checks      make format   apply the formatting'
-	@echo 'make setup         install the packages the build needs'
+	@echo 'make setup         install all packages that any of these needs'
 	@echo 'make compile_commands.json   for clangd; part of every build'
 	@echo 'make clean         remove the build directories'
 	@echo
