@@ -54,12 +54,20 @@ static struct frame *fork_copy_page(struct fork_run *fork, const struct frame *p
     return copy;
 }
 
+/* Whether the child must not share the page. One policy of copy-on-write knows no pins, to show what
+ * they are for (tests/guest/hazard_cow.c). */
+static bool must_copy(const struct frame *frame)
+{
+    return unlikely(__atomic_load_n(&frame->pins, __ATOMIC_RELAXED) != 0) &&
+           atomic_load_explicit(&cow_policy, memory_order_relaxed) != COW_MAPCOUNT;
+}
+
 /* Makes the parent's entry the child's: read-only, like the parent's from now on. False = no
  * memory. */
 static bool fork_share(struct fork_run *fork, struct frame *frame, pte_t *from, va_t va,
                        pte_t *entry)
 {
-    if (unlikely(__atomic_load_n(&frame->pins, __ATOMIC_RELAXED) != 0)) {
+    if (must_copy(frame)) {
         struct frame *copy = fork_copy_page(fork, frame, va);
 
         if (!copy)

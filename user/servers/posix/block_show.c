@@ -21,6 +21,11 @@ static u32 minor_of(const struct block_device *device)
     return (u32)(device->number & 0xff);
 }
 
+static bool is_read_only(const struct block_device *device)
+{
+    return device->info.flags & MG_BLOCK_READ_ONLY;
+}
+
 PROC_SHOW(partitions)
 {
     const struct block_device *device;
@@ -47,7 +52,7 @@ PROC_SHOW(partitions)
 
 VALUE(dev, "%u:%u", major_of(device), minor_of(device))
 VALUE(size, "%lu", device->info.bytes / SECTOR)
-VALUE(ro, "%u", device->info.flags &MG_BLOCK_READ_ONLY)
+VALUE(ro, "%u", is_read_only(device))
 VALUE(block_size, "%u", device->info.block_bytes)
 
 #define SHOWN(name_, show_)                                                                        \
@@ -71,24 +76,34 @@ static const struct pseudo_entry device_entries[] = {
 
 static const struct pseudo_entry device_entry = {.mode = S_IFDIR | 0755, .entries = device_entries};
 
+static void set_shown(struct pseudo_child *child, const struct block_device *device, u64 index)
+{
+    child->entry = &device_entry;
+    child->key.number = (u32)index;
+    snprintf(child->name, sizeof child->name, "%s", device->info.name);
+}
+
 bool block_next_shown(struct pseudo_node *dir, u64 *place, struct pseudo_child *child)
 {
     const struct block_device *device = block_device_at(*place);
 
     (void)dir;
-    if (!device)
-        return false;
-    child->entry = &device_entry;
-    child->key.number = (u32)*place;
-    snprintf(child->name, sizeof child->name, "%s", device->info.name);
-    return true;
+    if (device)
+        set_shown(child, device, *place);
+    return device;
 }
 
+/* `name` is child->name: it stays until one fits. */
 long block_find_shown(struct pseudo_node *dir, const char *name, struct pseudo_child *child)
 {
-    for (u64 place = 0; block_next_shown(dir, &place, child); place++) {
-        if (!strcmp(child->name, name))
+    const struct block_device *device;
+
+    (void)dir;
+    for (u64 i = 0; (device = block_device_at(i)); i++) {
+        if (!strcmp(device->info.name, name)) {
+            set_shown(child, device, i);
             return 0;
+        }
     }
     return -ENOENT;
 }
