@@ -54,8 +54,8 @@ static struct frame *fork_copy_page(struct fork_run *fork, const struct frame *p
     return copy;
 }
 
-/* Whether the child must not share the page. One policy of copy-on-write knows no pins, to show what
- * they are for (tests/guest/hazard_cow.c). */
+/* Whether the child must not share the page. One policy of copy-on-write knows no pins, to show
+ * what they are for (tests/guest/hazard_cow.c). */
 static bool must_copy(const struct frame *frame)
 {
     return unlikely(__atomic_load_n(&frame->pins, __ATOMIC_RELAXED) != 0) &&

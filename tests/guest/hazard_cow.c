@@ -1,15 +1,16 @@
 /*
  * What goes wrong when copy-on-write asks the wrong question, shown with a disk that answers late.
- * Three things that happened to Linux, under each policy of this kernel:
+ * Three things whose like has happened to Linux, under each policy of this kernel:
  *
- *   leak      The child lets a disk write out a page that it shares with the parent, and unmaps it.
- *             One mapping is left, the parent's; whoever counts only mappings lets the parent write
- *             to the page, and the disk, hence the child, gets what the parent wrote after the fork.
+ *   leak      The child lets a disk write out a page that it shares with the parent, and unmaps
+ *             it. One mapping is left, the parent's; whoever counts only mappings lets the parent
+ *             write to the page, and the disk, hence the child, gets what the parent wrote after
+ *             the fork.
  *   fork      A disk reads into the parent's page; the parent forks, and writes to another part of
  *             the page. Whoever shares a pinned page with the child gives the parent a copy then:
  *             what the disk brings lands in a page that only the child sees.
- *   protect   A disk reads into a page, which is made read-only for a moment. Whoever takes the
- *             pin for somebody else's reference copies the page at the next write, and what the disk
+ *   protect   A disk reads into a page, which is made read-only for a moment. Whoever takes the pin
+ *             for somebody else's reference copies the page at the next write, and what the disk
  *             brings lands in a page that nobody sees.
  *
  *                leak   fork   protect
