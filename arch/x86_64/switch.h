@@ -42,9 +42,11 @@ static always_inline void switch_bases_in(struct thread *thread)
 
 static always_inline void switch_stack_tops(struct cpu *cpu, struct thread *next)
 {
+    u64 top = (u64)next->stack_top;
+
     cpu->current = next;
-    cpu->kernel_stack = (u64)next->stack_top;
-    cpu_arch(cpu)->tss.rsp[0] = (u64)next->stack_top;
+    cpu->kernel_stack = top;
+    cpu_arch(cpu)->tss.rsp[0] = top;
 }
 
 /* Either may be a kernel thread, which has no state of the user's. */

@@ -153,7 +153,8 @@ static void write_fault(struct trap_frame *to, const struct thread *caller)
 /* The receiver gets the caller's message, the caller a new token. Both are asleep or about to be,
  * and ours: the port is locked. Publishing the token is the last step: from then on the reply may
  * come. */
-static always_inline void take_call(struct thread *caller, u64 cookie, struct thread *receiver)
+static always_inline void take_call(struct thread *caller, enum ipc_kind kind, u64 cookie,
+                                    struct thread *receiver)
 {
     struct trap_frame *to = receiver->ipc.frame;
     u64 token = caller->ipc.token += 1ul << 32;
@@ -161,9 +162,9 @@ static always_inline void take_call(struct thread *caller, u64 cookie, struct th
     to->rax = 0;
     to->rdi = cookie;
     to->rsi = token;
-    if (likely(caller->ipc.kind == IPC_MESSAGE))
+    if (likely(kind == IPC_MESSAGE))
         copy_words(to, caller->ipc.frame);
-    else if (caller->ipc.kind == IPC_SYSCALL)
+    else if (kind == IPC_SYSCALL)
         write_syscall(to, caller->ipc.frame);
     else
         write_fault(to, caller);
@@ -181,10 +182,10 @@ static always_inline struct thread *claim_reply(struct thread *self, u64 token)
     u32 id = (u32)token;
     struct thread *caller;
 
-    if (unlikely(id >= atomic_load_explicit(&thread_table_size, memory_order_acquire)))
+    if (unlikely(id >= THREAD_MAX))
         return NULL;
-    caller = thread_table[id];
-    if (unlikely(!caller || !token ||
+    caller = __atomic_load_n(&thread_table[id], __ATOMIC_ACQUIRE);
+    if (unlikely(!caller || /* as is thread_table[0], so token is not 0 */
                  atomic_load_explicit(&caller->ipc.awaiting, memory_order_acquire) != token ||
                  caller->ipc.server != self->task))
         return NULL;
@@ -205,7 +206,7 @@ static always_inline struct thread *write_reply(struct thread *caller, struct th
     } else if (from->rdx == MG_REPLY_RETURN) {
         to->rax = from->r10;
     }
-    bool claimed = sched_claim(caller);
+    bool claimed = sched_claim_from(caller, THREAD_BLOCKED_FOR(WORK_KILL));
 
     atomic_store_explicit(&caller->ipc.state, IPC_IDLE, memory_order_release);
     return likely(claimed) ? caller : NULL;
@@ -312,16 +313,17 @@ static noinline_fn s64 call_queue(struct thread *self, struct port *port, u64 co
 }
 
 /* The port is locked, interrupts are off and the thread is prepared to sleep. */
-static always_inline s64 call_port(struct thread *self, struct port *port, u64 cookie)
+static always_inline s64 call_port(struct thread *self, enum ipc_kind kind, struct port *port,
+                                   u64 cookie)
 {
-    if (unlikely(list_empty(&port->receivers)))
-        return call_queue(self, port, cookie);
-    struct thread *receiver = list_first_entry(&port->receivers, struct thread, ipc.link);
+    struct thread *receiver = port->receivers;
 
-    list_remove(&receiver->ipc.link);
+    if (unlikely(!receiver))
+        return call_queue(self, port, cookie);
+    port->receivers = receiver->ipc.next_receiver;
     atomic_store_explicit(&receiver->ipc.state, IPC_IDLE, memory_order_relaxed);
-    take_call(self, cookie, receiver);
-    if (unlikely(!sched_claim(receiver)))
+    take_call(self, kind, cookie, receiver);
+    if (unlikely(!sched_claim_from(receiver, THREAD_BLOCKED_FOR(WORK_ANY))))
         receiver = NULL;
     spin_unlock(&port->lock);
     count(COUNT_ipc_fast);
@@ -363,7 +365,7 @@ s64 ipc_call(struct trap_frame *frame)
         sched_cancel_sleep();
         return finish(self, frame, port_error(self->task, frame->rdi, MG_RIGHT_WRITE));
     }
-    return finish(self, frame, call_port(self, port, cookie));
+    return finish(self, frame, call_port(self, IPC_MESSAGE, port, cookie));
 }
 
 /* Sends one of the kernel's own messages to the task's server. */
@@ -380,7 +382,7 @@ static s64 forward(struct thread *self, enum ipc_kind kind)
         return -EINTR;
     }
     spin_lock(&port->lock);
-    s64 status = call_port(self, port, self->cookie);
+    s64 status = call_port(self, kind, port, self->cookie);
 
     irq_enable();
     return status;
@@ -419,6 +421,15 @@ void ipc_forward_fault(struct trap_frame *frame, enum mg_fault fault, va_t addre
 
 /* --- receiving --- */
 
+static void leave_receivers(struct thread *self, struct port *port)
+{
+    struct thread **at = &port->receivers;
+
+    while (*at != self)
+        at = &(*at)->ipc.next_receiver;
+    *at = self->ipc.next_receiver;
+}
+
 /* The sleep of a receiver ended otherwise than by a message, or was not entered. */
 static noinline_fn s64 recv_interrupted(struct thread *self)
 {
@@ -427,7 +438,7 @@ static noinline_fn s64 recv_interrupted(struct thread *self)
     u32 state = atomic_load(&self->ipc.state);
 
     if (state == IPC_RECEIVING)
-        list_remove(&self->ipc.link);
+        leave_receivers(self, port);
     atomic_store(&self->ipc.state, IPC_IDLE);
     spin_unlock_irq(&port->lock, flags);
     return state == IPC_RECEIVING ? -EINTR : state == IPC_BROKEN ? -EPIPE : 0;
@@ -450,7 +461,7 @@ static noinline_fn s64 receive_awake(struct thread *self, const struct trap_fram
         list_remove(&first->ipc.link);
         /* It can't be taken back any more: from here on it counts as stopped. */
         atomic_compare_exchange_strong(&first->state, &queued, THREAD_BLOCKED_FOR(WORK_KILL));
-        take_call(first, first->ipc.cookie, self);
+        take_call(first, first->ipc.kind, first->ipc.cookie, self);
     }
     if (port)
         spin_unlock(&port->lock);
@@ -474,7 +485,8 @@ static always_inline s64 receive(struct thread *self, struct trap_frame *frame,
         return receive_awake(self, frame, port, caller);
     self->ipc.port = port;
     atomic_store_explicit(&self->ipc.state, IPC_RECEIVING, memory_order_relaxed);
-    list_add(&self->ipc.link, &port->receivers);
+    self->ipc.next_receiver = port->receivers;
+    port->receivers = self;
     spin_unlock(&port->lock);
     if (unlikely(atomic_load_explicit(&self->work, memory_order_relaxed) & WORK_ANY)) {
         if (caller)

@@ -117,7 +117,7 @@ struct port *port_create(void)
     }
     atomic_store(&port->refs, 1);
     list_init(&port->callers);
-    list_init(&port->receivers);
+    port->receivers = NULL;
     port->notified = 0;
     port->receive_handles = 0;
     port->dead = false;
@@ -139,7 +139,7 @@ void port_put(struct port *port)
      * first. Without receive handles it was dead, so nobody is left in its queues. */
     u64 flags = spin_lock_irq(&port->lock);
 
-    assert(list_empty(&port->callers) && list_empty(&port->receivers));
+    assert(list_empty(&port->callers) && !port->receivers);
     spin_unlock_irq(&port->lock, flags);
     if (pool_push(port))
         thread_wake_reaper();
@@ -147,14 +147,29 @@ void port_put(struct port *port)
 
 /* --- receive handles --- */
 
-static void break_all(struct list *queue)
+static void break_sleep(struct thread *thread)
+{
+    atomic_store(&thread->ipc.state, IPC_BROKEN);
+    sched_wake(thread, -EPIPE);
+}
+
+static void break_callers(struct port *port)
 {
     struct thread *thread, *after;
 
-    list_for_each_entry_safe(thread, after, queue, ipc.link) {
+    list_for_each_entry_safe(thread, after, &port->callers, ipc.link) {
         list_remove(&thread->ipc.link);
-        atomic_store(&thread->ipc.state, IPC_BROKEN);
-        sched_wake(thread, -EPIPE);
+        break_sleep(thread);
+    }
+}
+
+static void break_receivers(struct port *port)
+{
+    struct thread *thread;
+
+    while ((thread = port->receivers)) {
+        port->receivers = thread->ipc.next_receiver;
+        break_sleep(thread);
     }
 }
 
@@ -181,8 +196,8 @@ static void port_unnamed(void *object, u32 rights)
 
     if (--port->receive_handles == 0) {
         port->dead = true;
-        break_all(&port->callers);
-        break_all(&port->receivers);
+        break_callers(port);
+        break_receivers(port);
     }
     spin_unlock_irq(&port->lock, flags);
 }
@@ -223,10 +238,10 @@ void port_notify(struct port *port, u64 bits)
     u64 flags = spin_lock_irq(&port->lock);
 
     port->notified |= bits;
-    if (port->notified && !list_empty(&port->receivers)) {
-        struct thread *receiver = list_first_entry(&port->receivers, struct thread, ipc.link);
+    struct thread *receiver = port->receivers;
 
-        list_remove(&receiver->ipc.link);
+    if (port->notified && receiver) {
+        port->receivers = receiver->ipc.next_receiver;
         port_deliver_notification(port, receiver->ipc.frame);
         atomic_store(&receiver->ipc.state, IPC_IDLE);
         sched_wake(receiver, 0);

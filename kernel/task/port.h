@@ -13,13 +13,15 @@
 #include "lib/list.h"
 #include "lib/types.h"
 
+struct thread;
 struct trap_frame;
 
 struct port {
     _Atomic u32 refs;
     struct spinlock lock;  /* guards all below; interrupts off, as handlers notify */
     struct list callers;   /* thread.ipc.link, IPC_CALLING: first come, first served */
-    struct list receivers; /* thread.ipc.link, IPC_RECEIVING: the latest first, its caches are warm */
+    /* by thread.ipc.next_receiver, IPC_RECEIVING: the latest first, its caches are warm */
+    struct thread *receivers;
     u64 notified;          /* bits not yet received */
     u32 receive_handles;   /* handles with MG_RIGHT_READ, in all tables */
     bool dead;             /* the last of them has gone: calls fail with EPIPE */

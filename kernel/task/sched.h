@@ -103,8 +103,6 @@ static always_inline void sched_finish_switch(struct thread *self)
 static always_inline void sched_begin_switch(struct cpu *cpu, struct thread *prev,
                                              struct thread *next)
 {
-    struct mm *mm = next->task->mm;
-
     atomic_store_explicit(&next->state, THREAD_RUNNING, memory_order_relaxed);
     atomic_store_explicit(&next->on_cpu, 1, memory_order_relaxed);
     /* A full barrier where the CPU changes: whoever sets a work bit and then reads `cpu` must see
@@ -112,8 +110,7 @@ static always_inline void sched_begin_switch(struct cpu *cpu, struct thread *pre
     if (unlikely(next->cpu != cpu->id))
         __atomic_exchange_n(&next->cpu, cpu->id, __ATOMIC_SEQ_CST);
     sched_switch_held_locks(cpu, prev, next);
-    if (mm != prev->task->mm)
-        sched_switch_mm_hook(mm);
+    sched_switch_mm_hook(next->task->mm);
 }
 
 /* Runs `next`, which the caller owns and whose stack is still, on this CPU; returns when somebody
@@ -127,15 +124,22 @@ static always_inline void sched_switch_threads(struct cpu *cpu, struct thread *p
     sched_finish_switch(prev);
 }
 
-/* Claims a sleeping thread: it is then the caller's to run. False: it is awake already. */
-static always_inline bool sched_claim(struct thread *thread)
+/* Claims a sleeping thread, whose state word is likely to be `state`, one of BLOCKED: it is then the caller's to
+ * run. False: it is awake already. */
+static always_inline bool sched_claim_from(struct thread *thread, u32 state)
+{
+    do {
+        if (likely(atomic_compare_exchange_strong(&thread->state, &state, THREAD_WAKING)))
+            return true;
+    } while ((state & THREAD_STATE_MASK) == THREAD_BLOCKED);
+    return false;
+}
+
+static inline bool sched_claim(struct thread *thread)
 {
     u32 state = atomic_load_explicit(&thread->state, memory_order_relaxed);
 
-    while (likely((state & THREAD_STATE_MASK) == THREAD_BLOCKED))
-        if (likely(atomic_compare_exchange_strong(&thread->state, &state, THREAD_WAKING)))
-            return true;
-    return false;
+    return (state & THREAD_STATE_MASK) == THREAD_BLOCKED && sched_claim_from(thread, state);
 }
 
 /* Lets a claimed thread run somewhere; its sleep returns result. */
@@ -160,13 +164,13 @@ static always_inline void sched_hand_over(struct thread *self, struct thread *ne
         sched_schedule();
         return;
     }
-    next->wake_result = 0;
     /* on_cpu is still 1 when it has not finished going to sleep elsewhere. */
     if (unlikely(atomic_load_explicit(&next->on_cpu, memory_order_acquire) ||
                  !(next->affinity & cpu->bit))) {
-        sched_make_runnable(next);
+        sched_run_claimed(next, 0);
         sched_schedule();
     } else if (unlikely(next->ipc.incoming.type | next->ipc.passing.type)) {
+        next->wake_result = 0;
         sched_switch_threads(cpu, self, next);
     } else {
         sched_begin_switch(cpu, self, next);

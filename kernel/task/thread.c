@@ -66,7 +66,7 @@ static struct thread *pool_extend(void)
     if (thread && room) {
         thread->id = id;
         thread->ipc.token = id;
-        thread_table[id] = thread;
+        __atomic_store_n(&thread_table[id], thread, __ATOMIC_RELEASE); /* ipc.c looks by id */
         atomic_store_explicit(&thread_table_size, id + 1, memory_order_release);
     }
     spin_unlock_irq(&pool.lock, flags);

@@ -75,7 +75,8 @@ struct thread {
         _Atomic u32 state;        /* enum ipc_state */
         u32 kind;                 /* enum ipc_kind */
         struct port *port;        /* where it is queued */
-        struct list link;         /* in the port's queue of callers or receivers */
+        struct list link;         /* in the port's queue of callers */
+        struct thread *next_receiver;
         u64 cookie;               /* of the handle it called through */
         u64 fault, fault_address; /* IPC_FAULT */
 

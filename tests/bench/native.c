@@ -2,7 +2,7 @@
  * Merganser's own calls: the null call, and a message to another address space and back.
  *
  * The server is a task made by the native calls alone: a copy of this one's address space with one
- * thread that starts at serve(), which answers every message of a port. Nothing else is involved in
+ * thread that answers every message of a port. Nothing else is involved in
  * a round trip but the two user stubs and the kernel. Linux has no such calls; there these figures
  * are not measured.
  */
@@ -17,8 +17,19 @@
 
 static char server_stack[STACK_SIZE] __attribute__((aligned(16)));
 
-/* The server's thread: answers each message with the sum of its first four words. */
-static void serve(mg_handle port)
+/* A server's thread: sends each message back as it is. */
+static void serve_echo(mg_handle port)
+{
+    struct mg_msg msg = {0};
+    long status = mg_ipc_recv(port, &msg);
+    while (status == 0)
+        status = mg_ipc_reply_recv(port, &msg);
+    for (;;)
+        mg_null();
+}
+
+/* Another: answers each message with the sum of its first four words. */
+static void serve_sum(mg_handle port)
 {
     struct mg_msg msg = {0};
     long status = mg_ipc_recv(port, &msg);
@@ -31,8 +42,8 @@ static void serve(mg_handle port)
         mg_null();
 }
 
-/* Gives `task` its thread, at serve() with the task's own handle of the port. */
-static long server_start(long task, long port)
+/* Gives `task` its thread, at `serve` with the task's own handle of the port. */
+static long server_start(long task, long port, void (*serve)(mg_handle))
 {
     struct mg_regs regs = {0};
     long theirs = mg_task_give(task, port, MG_RIGHT_READ | MG_RIGHT_WRITE);
@@ -50,33 +61,44 @@ static long server_start(long task, long port)
     return size < 0 ? size : mg_thread_resume(thread);
 }
 
-/* Instructions per trip of messages with these words; a negative error number on failure. */
-static double trips_count(mg_handle port, const uint64_t words[4])
+/* Instructions per trip of empty messages; a negative error number on failure. */
+static double trips_empty(mg_handle port)
 {
-    uint64_t sum = words[0] + words[1] + words[2] + words[3];
+    long status = mg_ipc_call_label(port, 7); /* by its reply the server has started */
+    uint64_t start = bench_now();
+    for (int i = 0; i < TRIPS && status == 7; i++)
+        status = mg_ipc_call_label(port, 7);
+    if (status != 7)
+        return status < 0 ? (double)status : -EPROTO;
+    return (double)bench_since(start) / TRIPS;
+}
+
+/* The same of messages with four words each way, which differ from trip to trip. */
+static double trips_words(mg_handle port)
+{
     struct mg_msg msg = {0};
     uint64_t start = 0;
-    for (int i = 0; i <= TRIPS; i++) {
-        if (i == 1) /* by now the server has started */
+    for (uint64_t i = 0; i <= TRIPS; i++) {
+        if (i == 1)
             start = bench_now();
-        for (int k = 0; k < 4; k++)
-            msg.word[k] = words[k];
+        msg.word[0] = i;
+        msg.word[1] = msg.word[2] = msg.word[3] = 1;
         long status = mg_ipc_call(port, &msg);
         if (status < 0)
             return (double)status;
-        if (msg.word[0] != sum)
+        if (msg.word[0] != i + 3)
             return -EPROTO;
     }
     return (double)bench_since(start) / TRIPS;
 }
 
-static double native_trips(const uint64_t words[4])
+static double native_trips(void (*serve)(mg_handle), double (*trips)(mg_handle))
 {
     long port = mg_port_create();
     long orphan = mg_port_create(); /* receives the server's faults: nobody listens */
     long task = mg_task_fork(MG_HANDLE_SELF, orphan, 0, 0);
-    long status = port < 0 ? port : task < 0 ? task : server_start(task, port);
-    double cost = status < 0 ? (double)status : trips_count((mg_handle)port, words);
+    long status = port < 0 ? port : task < 0 ? task : server_start(task, port, serve);
+    double cost = status < 0 ? (double)status : trips((mg_handle)port);
     if (task > 0)
         mg_task_kill(task);
     mg_handle_close(port);
@@ -89,12 +111,12 @@ static double native_trips(const uint64_t words[4])
 
 static double native_ipc(void)
 {
-    return native_trips((const uint64_t[4]){0});
+    return native_trips(serve_echo, trips_empty);
 }
 
 static double native_ipc_words(void)
 {
-    return native_trips((const uint64_t[4]){11, 22, 33, 44});
+    return native_trips(serve_sum, trips_words);
 }
 
 static double native_null(void)

@@ -115,6 +115,19 @@ static inline long mg_ipc(long number, mg_handle port, struct mg_msg *msg)
     return result;
 }
 
+/* A message that is nothing but its label, below 2^63: the label of the reply, or -errno. */
+static inline long mg_ipc_call_label(mg_handle port, uint64_t label)
+{
+    uint64_t cookie = port, handle = 0;
+    long result;
+
+    __asm__ volatile("syscall"
+                     : "=a"(result), "+D"(cookie), "+d"(label), "+b"(handle)
+                     : "0"(MG_SYS_ipc_call)
+                     : "rcx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "memory");
+    return result < 0 ? result : (long)label;
+}
+
 /* Each returns 0 or -errno; msg is replaced by what came back. */
 static inline long mg_ipc_call(mg_handle port, struct mg_msg *msg)
 {
