@@ -96,8 +96,8 @@ UNITLIB  := $(O)/tests/unit/lib.a
 
 # ---- Targets a person names -----------------------------------------------------------------------
 
-.PHONY: all build setup needs-build needs-test needs-experiment run test \
-        test-linux unit guest bench model soak experiment gdb lint format compile_commands.json clean help
+.PHONY: all build image setup needs-build needs-test needs-experiment \
+        run test test-linux unit guest bench model soak experiment gdb lint format compile_commands.json clean help
 .DEFAULT_GOAL := all
 
 # Sub-makes build: the packages must be there before the wildcard tools above are looked up again.
@@ -108,6 +108,9 @@ all: needs-build
 
 build: $(O)/merganser.iso $(O)/compile_commands.json $(UNIT) $(BENCH_INIT) $(EXPERIMENTS)
 
+image: $(O)/merganser.iso $(O)/compile_commands.json
+	@:
+
 setup:
 	@tools/setup
 
@@ -115,7 +118,7 @@ needs-build needs-test needs-experiment:
 	@tools/setup $(@:needs-%=%)
 
 run: needs-build
-	$(submake) $(O)/merganser.iso $(O)/compile_commands.json
+	$(submake) image
 	@tools/vm --iso $(O)/merganser.iso $(VMFLAGS)
 
 # T=name runs only the tests whose names contain it.
