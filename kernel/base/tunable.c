@@ -62,7 +62,7 @@ s64 tunable_read_u64(const struct tunable *t, char *buffer, usize size)
     return (s64)format(buffer, size, "%lu\n", atomic_load((_Atomic u64 *)t->value));
 }
 
-s64 tunable_parse_u64(const char *text, usize length, u64 *value)
+static s64 parse_u64(const char *text, usize length, u64 *value)
 {
     char number[32];
 
@@ -80,7 +80,7 @@ s64 tunable_parse_u64(const char *text, usize length, u64 *value)
 s64 tunable_write_u64(const struct tunable *t, const char *text, usize length)
 {
     u64 value;
-    s64 error = tunable_parse_u64(text, length, &value);
+    s64 error = parse_u64(text, length, &value);
 
     if (error)
         return error;

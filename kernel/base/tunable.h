@@ -31,11 +31,8 @@ struct tunable {
             .write = tunable_write_u64, .value = &(variable), .min = (min_), .max = (max_))
 
 s64 tunable_read_u64(const struct tunable *t, char *buffer, usize size);
-s64 tunable_write_u64(const struct tunable *t, const char *text,
-                      usize length); /* -EINVAL when not min..max */
-
-/* A number in text as a control file gets it, with or without a newline: 0, -EINVAL, -ERANGE. */
-s64 tunable_parse_u64(const char *text, usize length, u64 *value);
+/* The text is a number, with or without a newline. -EINVAL, also outside of min..max; -ERANGE. */
+s64 tunable_write_u64(const struct tunable *t, const char *text, usize length);
 
 /* Applies those of the words, blanks between them, that are NAME=VALUE and name a tunable; returns
  * how many values were refused. Other words are somebody else's. May sleep. */

@@ -29,8 +29,7 @@
 
 enum cow_decision { COW_REUSE, COW_DO_COPY, COW_RETRY };
 
-enum cow_policy { COW_EXACT, COW_COUNT, COW_MAPCOUNT, COW_COPY };
-static _Atomic u64 cow_policy = COW_EXACT;
+_Atomic u64 cow_policy = COW_EXACT;
 
 /* --- the decision --- */
 

@@ -2,9 +2,9 @@
  * fault.h: what the files of the fault path share.
  *
  * One fault is one struct fault. What resolves it gets it with mm->lock held, for reading or
- * writing, and returns 0 when something was done, or was found done by another, and the access is to
- * be tried again; FAULT_NOTHING when the entry allows the access already; else an enum mg_fault. It
- * holds no other lock on return.
+ * writing, and returns 0 when something was done, or was found done by another, and the access is
+ * to be tried again; FAULT_NOTHING when the entry allows the access already; else an enum mg_fault.
+ * It holds no other lock on return.
  */
 #pragma once
 
@@ -43,6 +43,9 @@ u32 fault_cow(struct fault *fault);
 u32 stack_grow(struct mm *mm, va_t va);
 /* A write would reuse the private frame and has nothing else to do. Its table is locked. */
 bool cow_is_settled(struct frame *frame);
+/* When a write reuses a page: cow.c. */
+enum cow_policy { COW_EXACT, COW_COUNT, COW_MAPCOUNT, COW_COPY };
+extern _Atomic u64 cow_policy;
 
 /* --- rights --- */
 

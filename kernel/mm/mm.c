@@ -74,7 +74,8 @@ struct mm *mm_create_child(struct mm *parent)
     return mm ? mm_publish(mm, lineage_create_child(parent->lineage, mm)) : NULL;
 }
 
-struct mm *mm_create(void)
+/* An empty space; NULL = no memory. */
+static struct mm *mm_create(void)
 {
     struct mm *mm = mm_alloc();
 

@@ -62,8 +62,7 @@ struct mm {
     struct ksm_mm *ksm; /* the scanner's record; NULL = not registered. Set under lock */
 };
 
-struct mm *mm_create(void); /* empty; NULL = no memory */
-struct mm *mm_fork(struct mm *parent);
+struct mm *mm_fork(struct mm *parent); /* NULL = no memory */
 struct mm *mm_get(struct mm *mm);
 /* The last put tears the space down; may sleep. */
 void mm_put(struct mm *mm);
@@ -72,7 +71,7 @@ struct mm *current_mm(void);
 u64 mm_rss(const struct mm *mm);
 u64 mm_peak_rss(struct mm *mm);
 
-/* --- calls on ranges (mmap.c, mremap.c, ...): Linux's results; they take mm->lock themselves --- */
+/* --- calls on ranges (mmap.c, mremap.c, ...): results as on Linux; they take mm->lock --- */
 
 struct map_request {
     va_t addr;

@@ -34,7 +34,7 @@
 #include "kernel/mm/release.h"
 #include "lib/bitmap.h"
 
-_Atomic u64 tlb_ceiling = 33;
+static _Atomic u64 tlb_ceiling = 33;
 TUNABLE_U64(tlb_ceiling, "tlb.ceiling", tlb_ceiling, 0, 1ul << 36,
             "pages flushed one by one; beyond, the whole space");
 

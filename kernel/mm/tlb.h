@@ -22,14 +22,14 @@ enum tlb_reason { TLB_UNMAP, TLB_PROTECT, TLB_FORK, TLB_MERGE, TLB_COW };
 
 struct tlb_batch {
     enum tlb_reason reason;
-    struct mm *mm;       /* the one space, or NULL with `many` */
-    bool many;           /* several spaces: everything is flushed on all their CPUs */
-    bool tables;         /* page-table frames are among the frames: lazy CPUs must let go as well */
-    va_t start, end;     /* hull of what changed; start >= end: nothing to flush */
-    u64 pages;           /* how many PTEs changed */
-    cpumask_t cpus;      /* of all spaces, when many */
-    u32 count;           /* frames (one reference each) to put after the flush */
-    struct frame *frames[TLB_BATCH_FRAMES];
+    struct mm *mm;   /* the space, or the first of `many` */
+    bool many;       /* several spaces: everything is flushed on all their CPUs */
+    bool tables;     /* page-table frames are among the frames: lazy CPUs must let go as well */
+    va_t start, end; /* hull of what changed; start >= end: nothing to flush */
+    u64 pages;       /* how many PTEs changed */
+    cpumask_t cpus;  /* of all spaces, when many */
+    u32 count;
+    struct frame *frames[TLB_BATCH_FRAMES]; /* to be put after the flush, a reference each */
 };
 
 void tlb_batch_init(struct tlb_batch *batch, struct mm *mm, enum tlb_reason reason);
@@ -51,9 +51,8 @@ static inline bool tlb_batch_add_frame(struct tlb_batch *batch, struct frame *fr
 }
 /* Flushes, frees, and empties the batch for reuse. */
 void tlb_batch_flush(struct tlb_batch *batch);
-/* The same without frames, for one space. */
+/* The same at once, for a range of one space that has no frames to free, or a page of it. */
 void tlb_flush_range(struct mm *mm, va_t start, va_t end, enum tlb_reason reason);
-/* One page, for COW. */
 void tlb_flush_page(struct mm *mm, va_t va, enum tlb_reason reason);
 
 /* Called at every switch to a thread of `next` (NULL: kernel thread, keep the old space lazily).
@@ -63,4 +62,3 @@ void tlb_switch_mm(struct mm *next);
 void tlb_forget_mm(struct mm *mm);
 /* What other CPUs ask of this one: shootdown_hook. Any context. */
 void tlb_answer(void);
-extern _Atomic u64 tlb_ceiling; /* pages flushed singly, beyond it the whole space; default 33 */

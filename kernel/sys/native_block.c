@@ -10,7 +10,7 @@
 #include "kernel/sys/lookup.h"
 #include "kernel/sys/machine.h"
 #include "kernel/sys/native.h"
-#include "kernel/task/ipc.h"
+#include "kernel/task/port.h"
 #include "lib/string.h"
 
 struct opened {

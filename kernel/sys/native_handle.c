@@ -3,7 +3,7 @@
  */
 #include "kernel/sys/lookup.h"
 #include "kernel/sys/native.h"
-#include "kernel/task/ipc.h"
+#include "kernel/task/port.h"
 
 s64 native_null(struct trap_frame *frame)
 {

@@ -12,7 +12,7 @@
 #include "kernel/sys/lookup.h"
 #include "kernel/sys/machine.h"
 #include "kernel/sys/native.h"
-#include "kernel/task/ipc.h"
+#include "kernel/task/port.h"
 
 #define IO_PORTS 0x10000ul
 #define IO_CHUNK 256ul

@@ -7,7 +7,7 @@
 #include "kernel/task/futex.h"
 #include "kernel/task/sched.h"
 
-void sched_idle_loop(void)
+static _Noreturn void idle_loop(void)
 {
     struct cpu *cpu = this_cpu();
     struct runqueue *queue = this_runqueue();
@@ -26,7 +26,7 @@ void sched_idle_loop(void)
 static void idle_thread(void *argument)
 {
     (void)argument;
-    sched_idle_loop();
+    idle_loop();
 }
 
 /* The scheduler may use this CPU from now on. */
@@ -63,5 +63,5 @@ void cpu_main(void)
         thread_exit();
     cpu->current = thread_adopt("idle");
     start_cpu(cpu, cpu->current);
-    sched_idle_loop();
+    idle_loop();
 }

@@ -2,8 +2,8 @@
  * port.h: ports: where messages of tasks and notifications of the kernel arrive.
  *
  * Notifications are bits that collect until somebody receives them. A port is dead from the moment
- * the last handle that may receive is closed. Its structure stays one as long as a thread's ipc.port
- * names it: who slept in one may lock it again.
+ * the last handle that may receive is closed. Its structure stays one as long as a thread's
+ * ipc.port names it: who slept in one may lock it again.
  */
 #pragma once
 

@@ -64,7 +64,6 @@ void sched_account(struct runqueue *queue, struct thread *thread, u64 now);
 /* ns of a turn. */
 u64 sched_slice(u32 priority);
 void sched_tick(u64 now);
-_Noreturn void sched_idle_loop(void);
 /* The thread's stack is left for good: called by its successor. */
 void sched_finish_dead(struct thread *thread);
 

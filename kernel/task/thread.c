@@ -4,8 +4,8 @@
  * Structures come from a pool and go back to it, with kernel stack and FPU area still attached, so
  * that starting a thread costs little; they are never used for anything else. A structure keeps its
  * id for ever, and its IPC sequence goes on counting, so the tokens of a thread that is gone fit no
- * later one. A kernel thread, the reaper, frees the stacks of what the pool has too many of, and the
- * ports that nobody needs.
+ * later one. A kernel thread, the reaper, frees the stacks of what the pool has too many of, and
+ * the ports that nobody needs.
  *
  * References: one for being alive, dropped by whoever runs next on the dead thread's CPU; one for
  * each handle and holder.
