@@ -47,6 +47,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static inline void lab_fail(cons
     va_start(args, format);
     printf("failed: ");
     vprintf(format, args);
+    va_end(args);
     printf(" (%s)\n", strerror(errno));
     fflush(stdout);
     _exit(1);

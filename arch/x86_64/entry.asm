@@ -3,11 +3,11 @@
 ; All of them build a struct trap_frame at the top of the current thread's kernel stack and leave by
 ; return_to_user, where pending work is looked at with interrupts off. Only a system call whose
 ; frame still says TRAP_SYSCALL may leave by the short way, SYSRET: rcx and r11 are then what
-; SYSCALL put there. arch_set_regs clears the mark. SYSRET gets rip and rflags from their own places,
-; which hold only what arch_set_regs has checked, and not from those of rcx and r11: another CPU may
-; be setting registers at this moment, and a non-canonical rip would fault here, on the user's stack.
-; The user's rip is below USER_END (the last page is never mapped, so SYSCALL can't leave one
-; beyond).
+; SYSCALL put there. arch_set_regs clears the mark. SYSRET gets rip and rflags from their own
+; places, which hold only what arch_set_regs has checked, and not from those of rcx and r11: another
+; CPU may be setting registers at this moment, and a non-canonical rip would fault here, on the
+; user's stack. The user's rip is below USER_END (the last page is never mapped, so SYSCALL can't
+; leave one beyond).
 ;
 ; Entries on stacks of their own (NMI, double fault, machine check) may come at any instruction,
 ; with the user's GS base or the kernel's; they take the kernel's from the top of their stack and

@@ -6,8 +6,8 @@
  * Registers N pages of which so many in a hundred have a twin among them, lets the scanner settle,
  * then counts whole passes, before each of which so many in a hundred of the pages without a twin
  * are written to. A batch is a little longer than all pages registered, and the scanner sleeps long
- * after it: to wake it is to start one pass. The time-stamp counter would count its sleep too, so what is
- * executed between two readings of it is counted by a plugin of the emulator (tools/count.c).
+ * after it: to wake it is to start one pass. The time-stamp counter would count its sleep too, so
+ * what is executed between two readings of it is counted by a plugin of the emulator (tools/count.c).
  */
 #include "experiments/lab.h"
 
@@ -22,7 +22,7 @@ static long changed, duplicate;
 static char *area;
 static uint64_t salt = 1;
 
-/* Pages with a twin are spread evenly; 256 neighbours, or those of them that have one, are equal. */
+/* Pages with a twin are spread evenly; 256 neighbours, or those of them with one, are equal. */
 static bool has_twin(size_t i)
 {
     return (long)(i * 61 % 100) < duplicate;

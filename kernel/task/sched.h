@@ -123,8 +123,8 @@ static always_inline void sched_switch_threads(struct cpu *cpu, struct thread *p
     sched_finish_switch(prev);
 }
 
-/* Claims a sleeping thread, whose state word is likely to be `state`, one of BLOCKED: it is then the caller's to
- * run. False: it is awake already. */
+/* Claims a sleeping thread, whose state word is likely to be `state`, one of BLOCKED: it is then
+ * the caller's to run. False: it is awake already. */
 static always_inline bool sched_claim_from(struct thread *thread, u32 state)
 {
     do {
