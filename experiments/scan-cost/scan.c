@@ -3,11 +3,12 @@
  *
  *     scan --pages N --changed PERCENT --duplicate PERCENT [--index NAME]
  *
- * Registers N pages of which so many in a hundred have a twin among them, lets the scanner settle,
- * then counts whole passes, before each of which so many in a hundred of the pages without a twin
- * are written to. A batch is a little longer than all pages registered, and the scanner sleeps long
- * after it: to wake it is to start one pass. The time-stamp counter would count its sleep too, so
- * what is executed between two readings of it is counted by a plugin of the emulator (tools/count.c).
+ * Registers N pages of which so many in a hundred have a twin among them, lets the scanner
+ * settle, then counts whole passes, before each of which so many in a hundred of the pages
+ * without a twin are written to. A batch is a little longer than all pages registered, and the
+ * scanner sleeps long after it: to wake it is to start one pass. The time-stamp counter would
+ * count its sleep too, so what is executed between two readings of it is counted by a plugin of
+ * the emulator (tools/count.c).
  */
 #include "experiments/lab.h"
 

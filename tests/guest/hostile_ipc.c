@@ -1,8 +1,8 @@
 /*
  * Do messages survive everything that can be done to their senders and receivers? Clients call
  * servers, with handles in both directions, while a tormentor suspends, resumes, interrupts and
- * ends them at random, on other CPUs, in whatever state they are. A call that returns 0 has the right
- * answer; one that fails says that the server has gone.
+ * ends them at random, on other CPUs, in whatever state they are. A call that returns 0 has the
+ * right answer; one that fails says that the server has gone.
  *
  *     hostile_ipc [CASE]
  *
