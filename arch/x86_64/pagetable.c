@@ -79,7 +79,7 @@ u64 pte_entry_value(pte_t pte)
 
 static struct frame *table_alloc(struct pagetable *pt)
 {
-    struct frame *frame = frame_alloc(0, ALLOC_ZERO, NODE_ANY);
+    struct frame *frame = frame_alloc(0, ALLOC_ZERO | pt->alloc_flags, NODE_ANY);
 
     if (!frame)
         return NULL;

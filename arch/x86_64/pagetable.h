@@ -26,6 +26,7 @@ typedef struct {
 struct pagetable {
     pa_t root;
     _Atomic u64 tables; /* page-table frames, the root included */
+    u32 alloc_flags;    /* ALLOC_RESERVE for the memory of a server, which faults must find; or 0 */
 };
 
 /* What a mapping allows, and how it is cached: `prot` of the functions below. */

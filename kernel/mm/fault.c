@@ -34,7 +34,7 @@ bool fault_lock(struct fault *fault)
 
 struct frame *fault_new_frame(const struct fault *fault, u32 alloc_flags)
 {
-    struct frame *frame = frame_alloc(0, alloc_flags, NODE_ANY);
+    struct frame *frame = frame_alloc(0, alloc_flags | fault->mm->pt.alloc_flags, NODE_ANY);
 
     if (!frame)
         return NULL;

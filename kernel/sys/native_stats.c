@@ -22,6 +22,7 @@
 #define NAME_BYTES 64
 #define TEXT_BYTES 4096ul
 #define LOG_LIMIT 65536ul /* bytes one log_write takes */
+#define LINE_LIMIT 256
 
 /* --- tunables --- */
 
@@ -205,19 +206,21 @@ s64 native_log_write(struct trap_frame *frame)
 {
     u64 length = SYSCALL_ARG2(frame);
     s64 status = machine_check(SYSCALL_ARG0(frame), MG_RIGHT_WRITE);
-    char *text;
+    char line[LINE_LIMIT], *text = line;
 
     if (status < 0)
         return status;
     if (length > LOG_LIMIT)
         return -EINVAL;
-    text = kmalloc(length + 1);
+    if (length > sizeof(line)) /* a line can be told even when there is no memory */
+        text = kmalloc(length);
     if (!text)
         return -ENOMEM;
     status = user_read(text, SYSCALL_ARG1(frame), length);
     if (status == 0)
         log_text(text, length);
-    kfree(text);
+    if (text != line)
+        kfree(text);
     return status < 0 ? status : (s64)length;
 }
 

@@ -187,6 +187,14 @@ static s64 set_limit(struct mm *mm, u64 *limit, u64 value)
     return 0;
 }
 
+static s64 set_reserve(struct mm *mm, u64 value)
+{
+    if (value > 1)
+        return -EINVAL;
+    mm->pt.alloc_flags = value ? ALLOC_RESERVE : 0;
+    return 0;
+}
+
 /* What others rely on, and so only who is trusted with the machine may set. */
 static s64 set_bounds(struct mm *mm, u64 what, u64 value)
 {
@@ -197,6 +205,7 @@ static s64 set_bounds(struct mm *mm, u64 what, u64 value)
     case MG_TASK_SPACE_LIMIT: return set_limit(mm, &mm->limit_space, value);
     case MG_TASK_STACK_LIMIT: return set_limit(mm, &mm->limit_stack, value);
     case MG_TASK_DATA_LIMIT: return set_limit(mm, &mm->limit_data, value);
+    case MG_TASK_RESERVE: return set_reserve(mm, value);
     default: return value > ~0u ? -EINVAL : ksm_set_domain(mm, (u32)value);
     }
 }
@@ -208,7 +217,8 @@ static s64 set_space(struct mm *mm, u64 what, u64 value)
     case MG_TASK_MEMLOCK_LIMIT:
     case MG_TASK_SPACE_LIMIT:
     case MG_TASK_STACK_LIMIT:
-    case MG_TASK_DATA_LIMIT: return set_bounds(mm, what, value);
+    case MG_TASK_DATA_LIMIT:
+    case MG_TASK_RESERVE: return set_bounds(mm, what, value);
     case MG_TASK_BRK: return set_brk(mm, value);
     case MG_TASK_MEMORY_MERGE: return value > 1 ? -EINVAL : ksm_set_merge_any(mm, value != 0);
     default: return -EINVAL;

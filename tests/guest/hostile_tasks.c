@@ -243,12 +243,57 @@ static void hidden_memory(void)
     all_is_well(before);
 }
 
+/* Takes what it can of kernel memory, of which nobody can be made to give back any, and then asks
+ * for everything else there is. Whether it gets it does not matter. */
+static void ask_for_all(void)
+{
+    static char name[64];
+    long last = 0, tasks = 0;
+    spill("/proc/self/oom_score_adj", "-1000");
+    for (long task; (task = mg_task_create(0, 0)) > 0; tasks++) {
+        last = task;
+    }
+    for (int round = 0; round < 300; round++) {
+        int ends[2];
+        if (round % 100 == 0 && last) {
+            mg_task_kill(last--); /* a little room, now and then */
+        }
+        pid_t pid = fork();
+        if (pid == 0) {
+            execl("/bin/busybox", "true", NULL);
+            _exit(1);
+        }
+        if (pid > 0) {
+            reap(pid);
+        }
+        snprintf(name, sizeof name, "/tmp/hostile-%d", round);
+        int fd = open(name, O_RDWR | O_CREAT, 0600);
+        if (fd >= 0 && write(fd, stack, PAGE) > 0 && pipe(ends) == 0) {
+            write(ends[1], name, sizeof name) > 0 ? (void)lseek(fd, 0, SEEK_SET) : (void)0;
+        }
+        mkdir("/tmp/hostile-dir", 0700);
+        rmdir("/tmp/hostile-dir");
+        unlink(name);
+        raise(SIGCHLD);
+    }
+    note("%ld tasks", tasks);
+    _exit(tasks > 100 ? 0 : 1);
+}
+
+static void servers(void)
+{
+    long before = free_bytes();
+    int status = tap_child(ask_for_all);
+    ok(status == 0 || status == SIGKILL, "there is no memory at all for a while (%#x)", status);
+    all_is_well(before);
+}
+
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
         TAP_CASE(a_chain), TAP_CASE(rings),   TAP_CASE(sleepers),      TAP_CASE(orphans),
         TAP_CASE(ports),   TAP_CASE(objects), TAP_CASE(tasks),         TAP_CASE(threads),
-        TAP_CASE(timers),  TAP_CASE(names),   TAP_CASE(hidden_memory),
+        TAP_CASE(timers),  TAP_CASE(names),   TAP_CASE(hidden_memory), TAP_SLOW_CASE(servers, 90),
     };
 
     return TAP_MAIN(cases);

@@ -203,6 +203,9 @@ enum {
     /* A port: the server, from now on, of a task that was made without one. Its threads' cookie
      * becomes the handle's. EBUSY: it has a server. */
     MG_TASK_SERVER = 10,
+    /* 1: its page faults may use the memory that is kept for those on whom all others depend. Needs
+     * MG_HANDLE_SYSTEM as the limits do; a new task starts without */
+    MG_TASK_RESERVE = 11,
 };
 
 /* thread_set */

@@ -122,6 +122,7 @@ static void start_server(int which, const struct archive *archives)
     if (error)
         give_up(path, "can't be started", error);
     give_handles(which, &server);
+    mg_task_set(server.task, MG_TASK_RESERVE, 1);
     mg_thread_resume(server.thread);
     mg_handle_close(server.thread);
 }
@@ -161,6 +162,7 @@ void boot_run(void)
 
     if (mg_boot_info(MG_HANDLE_SYSTEM, &info) < 0)
         return;
+    mg_task_set(MG_HANDLE_SELF, MG_TASK_RESERVE, 1);
     supervisor = (mg_handle)mg_port_create();
     ports[CONSOLE] = (mg_handle)mg_port_create();
     ports[POSIX] = (mg_handle)mg_port_create();

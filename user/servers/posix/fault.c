@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define RETRY_NS 20000000
+#define ROOM_SHARE 32 /* with one part of so many free there is room */
 #define TRAP_X87 16
 #define TRAP_SSE 19
 #define SCORE_MAX 1000 /* of oom_score_adj: as much as all memory */
@@ -111,10 +112,24 @@ static struct process *choose_victim(s64 *pages)
     return victim;
 }
 
+/* Others have waited while somebody was ended: what he had is theirs. */
+static bool is_room(void)
+{
+    struct mg_memory_stats memory;
+
+    return stats_memory(&memory) && memory.free > memory.total / ROOM_SHARE;
+}
+
 static void make_room(struct thread *thread)
 {
     s64 pages;
-    struct process *victim = choose_victim(&pages);
+    struct process *victim;
+
+    if (is_room()) {
+        thread_finish(thread, RESTORED);
+        return;
+    }
+    victim = choose_victim(&pages);
 
     if (!victim) /* all are spared: then who needs it has to go */
         victim = thread->process;
