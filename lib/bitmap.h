@@ -47,15 +47,10 @@ static inline unsigned int bit_count(u64 word)
     return word * 0x0101010101010101ull >> 56;
 }
 
-/* The number of the lowest and the highest set bit; the word must not be 0. */
+/* The number of the lowest set bit; the word must not be 0. */
 static inline unsigned int bit_lowest(u64 word)
 {
     return __builtin_ctzll(word);
-}
-
-static inline unsigned int bit_highest(u64 word)
-{
-    return 63 - __builtin_clzll(word);
 }
 
 #define bitmap_for_each_set(bit, map, bits)                                                      \

@@ -65,23 +65,11 @@ static inline void list_remove(struct list *node)
     list_init(node);
 }
 
-static inline void list_move(struct list *node, struct list *where)
-{
-    list_remove(node);
-    list_add(node, where);
-}
-
+/* Moves node, which is on some list, right before `where`. */
 static inline void list_move_tail(struct list *node, struct list *where)
 {
     list_remove(node);
     list_add_tail(node, where);
-}
-
-/* Puts `new`, which is on no list, where `old` stood; `old` is left initialised. */
-static inline void list_replace(struct list *old, struct list *new)
-{
-    list_add(new, old);
-    list_remove(old);
 }
 
 /* Moves every node of `from` before `where`, in order; `from` is left empty. */
@@ -94,19 +82,6 @@ static inline void list_splice_tail(struct list *from, struct list *where)
     where->prev->next = from->next;
     where->prev = from->prev;
     list_init(from);
-}
-
-/* Moves every node of `from` behind `where`, in order; `from` is left empty. */
-static inline void list_splice(struct list *from, struct list *where)
-{
-    list_splice_tail(from, where->next);
-}
-
-/* Makes the node after the head the last one, so that the next becomes the first. */
-static inline void list_rotate(struct list *head)
-{
-    if (!list_empty(head))
-        list_move_tail(head->next, head);
 }
 
 /* The first node, taken off the list; NULL if there is none. */
@@ -131,30 +106,20 @@ static inline usize list_length(const struct list *head)
 
 #define list_entry(node, type, member) container_of(node, type, member)
 
-/* The first and last entry of a list that is not empty; `_or_null` may be asked of any list. */
+/* The first entry of a list that is not empty, and the one after another. */
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
-#define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
-#define list_first_entry_or_null(head, type, member)                                             \
-    (list_empty(head) ? NULL : list_first_entry(head, type, member))
 #define list_next_entry(entry, member)                                                           \
     list_entry((entry)->member.next, __typeof__(*(entry)), member)
-#define list_prev_entry(entry, member)                                                           \
-    list_entry((entry)->member.prev, __typeof__(*(entry)), member)
 
-/* Visits each node; `_safe` allows the body to remove the node it is at. */
+/* Visits each node. */
 #define list_for_each(node, head)                                                                \
     for (struct list *node = (head)->next; node != (head); node = node->next)
-#define list_for_each_safe(node, after, head)                                                    \
-    for (struct list *node = (head)->next, *after = node->next; node != (head);                  \
-         node = after, after = node->next)
 
-/* Visits each entry; `entry` (and `after`) are pointers declared by the caller. */
+/* Visits each entry; `entry` (and `after`) are pointers declared by the caller. `_safe` allows the
+ * body to remove the entry it is at. */
 #define list_for_each_entry(entry, head, member)                                                 \
     for (entry = list_first_entry(head, __typeof__(*entry), member); &entry->member != (head);   \
          entry = list_next_entry(entry, member))
-#define list_for_each_entry_reverse(entry, head, member)                                         \
-    for (entry = list_last_entry(head, __typeof__(*entry), member); &entry->member != (head);    \
-         entry = list_prev_entry(entry, member))
 #define list_for_each_entry_safe(entry, after, head, member)                                     \
     for (entry = list_first_entry(head, __typeof__(*entry), member),                             \
         after = list_next_entry(entry, member);                                                  \

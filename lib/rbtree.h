@@ -10,7 +10,7 @@
  *     rb_link(node, parent, link);
  *     rb_insert_fixup(root, node);
  *
- * rb_insert and rb_find do the same with an order given as a function. Callers bring their lock.
+ * rb_insert does the same with an order given as a function. Callers bring their lock.
  */
 #pragma once
 
@@ -43,25 +43,9 @@ static inline void rb_init(struct rb_root *root)
     root->node = NULL;
 }
 
-static inline bool rb_empty(const struct rb_root *root)
-{
-    return !root->node;
-}
-
 static inline struct rb_node *rb_parent(const struct rb_node *node)
 {
     return (struct rb_node *)(node->parent_colour & ~1ul);
-}
-
-/* A node on no tree can be marked as such, and asked; rb_remove does not mark it. */
-static inline void rb_node_clear(struct rb_node *node)
-{
-    node->parent_colour = (u64)node;
-}
-
-static inline bool rb_node_is_clear(const struct rb_node *node)
-{
-    return node->parent_colour == (u64)node;
 }
 
 /* Hangs node, as a red leaf, on `link`, which is a child link of parent or the root's. */
@@ -106,20 +90,4 @@ static inline void rb_insert(struct rb_root *root, struct rb_node *node,
     }
     rb_link(node, parent, link);
     rb_insert_fixup(root, node);
-}
-
-/* A node for which compare(key, node) is 0 (negative: the key is smaller), or NULL. */
-static inline struct rb_node *rb_find(const struct rb_root *root, const void *key,
-                                      int (*compare)(const void *, const struct rb_node *))
-{
-    struct rb_node *node = root->node;
-
-    while (node) {
-        int order = compare(key, node);
-
-        if (order == 0)
-            return node;
-        node = order < 0 ? node->left : node->right;
-    }
-    return NULL;
 }

@@ -146,36 +146,6 @@ int strncmp(const char *a, const char *b, usize limit)
     return 0;
 }
 
-char *strchr(const char *string, int character)
-{
-    for (; *string != (char)character; string++) {
-        if (!*string)
-            return NULL;
-    }
-    return (char *)string;
-}
-
-char *strrchr(const char *string, int character)
-{
-    const char *found = NULL;
-
-    do {
-        if (*string == (char)character)
-            found = string;
-    } while (*string++);
-    return (char *)found;
-}
-
-char *strstr(const char *string, const char *part)
-{
-    for (;; string++) {
-        if (str_has_prefix(string, part))
-            return (char *)string;
-        if (!*string)
-            return NULL;
-    }
-}
-
 usize strlcpy(char *restrict to, const char *restrict from, usize size)
 {
     usize length = strlen(from);
@@ -187,13 +157,4 @@ usize strlcpy(char *restrict to, const char *restrict from, usize size)
         to[fits] = '\0';
     }
     return length;
-}
-
-bool str_has_prefix(const char *string, const char *prefix)
-{
-    while (*prefix) {
-        if (*string++ != *prefix++)
-            return false;
-    }
-    return true;
 }

@@ -22,9 +22,6 @@
 #define strcmp lib_strcmp
 #define strncmp lib_strncmp
 #define strlcpy lib_strlcpy
-#define strchr lib_strchr
-#define strrchr lib_strrchr
-#define strstr lib_strstr
 #endif
 
 void *memcpy(void *restrict to, const void *restrict from, usize size);
@@ -37,15 +34,9 @@ usize strlen(const char *string);
 usize strnlen(const char *string, usize limit);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, usize limit);
-char *strchr(const char *string, int character);
-char *strrchr(const char *string, int character);
-char *strstr(const char *string, const char *part);
 
 /* Copies what fits and always ends it with NUL, if size > 0; returns strlen(from). */
 usize strlcpy(char *restrict to, const char *restrict from, usize size);
-
-/* Does the string begin with the prefix? */
-bool str_has_prefix(const char *string, const char *prefix);
 
 #if !__STDC_HOSTED__
 #define memcpy(to, from, size) __builtin_memcpy(to, from, size)

@@ -13,8 +13,6 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef uint64_t u64;
-typedef int8_t s8;
-typedef int16_t s16;
 typedef int32_t s32;
 typedef int64_t s64;
 typedef size_t usize;
@@ -28,13 +26,9 @@ typedef size_t usize;
 #define nodiscard __attribute__((warn_unused_result))
 #define noinline_fn __attribute__((noinline))
 #define always_inline inline __attribute__((always_inline))
-#define cold_fn __attribute__((cold))
-#define maybe_unused __attribute__((unused))
 #define packed_struct __attribute__((packed))
 #define aligned_to(bytes) __attribute__((aligned(bytes)))
-#define in_section(name) __attribute__((section(name)))
 #define printf_like(pattern, first) __attribute__((format(printf, pattern, first)))
-#define fallthrough __attribute__((fallthrough))
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
 #define unlikely(condition) __builtin_expect(!!(condition), 0)

@@ -110,7 +110,6 @@ static void test_words(void)
 {
     for (int i = 0; i < 64; i++) {
         CHECK_EQ(bit_lowest(BIT(i) | BIT(63)), i);
-        CHECK_EQ(bit_highest(BIT(i) | 1), i);
         CHECK_EQ(bit_count(BIT(i)), 1);
         CHECK_EQ(bit_count(BIT(i) - 1), i);
     }
@@ -121,6 +120,6 @@ int main(void)
 {
     tap_run("single bits in maps of many sizes", test_bits);
     tap_run("ranges, and searches for clear runs", test_ranges);
-    tap_run("lowest, highest and number of bits in a word", test_words);
+    tap_run("lowest bit and number of bits in a word", test_words);
     return tap_done();
 }

@@ -40,7 +40,6 @@ static void test_ends(void)
 
     reset();
     CHECK(list_empty(&head));
-    CHECK(!list_first_entry_or_null(&head, struct item, link));
     CHECK(!list_pop(&head));
     list_add(&items[2].link, &head);
     CHECK(list_is_single(&head));
@@ -50,9 +49,7 @@ static void test_ends(void)
     LIST_IS(&head, 1, 2, 3);
     CHECK_EQ(list_length(&head), 3);
     CHECK_EQ(list_first_entry(&head, struct item, link)->number, 1);
-    CHECK_EQ(list_last_entry(&head, struct item, link)->number, 3);
     CHECK_EQ(list_next_entry(&items[1], link)->number, 2);
-    CHECK_EQ(list_prev_entry(&items[3], link)->number, 2);
     CHECK(list_pop(&head) == &items[1].link && list_empty(&items[1].link));
     LIST_IS(&head, 2, 3);
 }
@@ -68,15 +65,10 @@ static void test_moves(void)
     CHECK(list_empty(&items[2].link));
     list_remove(&items[2].link);
     LIST_IS(&head, 0, 1, 3, 4);
-    list_move(&items[4].link, &head);
-    LIST_IS(&head, 4, 0, 1, 3);
     list_move_tail(&items[0].link, &head);
-    LIST_IS(&head, 4, 1, 3, 0);
-    list_replace(&items[1].link, &items[9].link);
-    CHECK(list_empty(&items[1].link));
-    LIST_IS(&head, 4, 9, 3, 0);
-    list_rotate(&head);
-    LIST_IS(&head, 9, 3, 0, 4);
+    LIST_IS(&head, 1, 3, 4, 0);
+    list_move_tail(&items[4].link, &items[3].link);
+    LIST_IS(&head, 1, 4, 3, 0);
 }
 
 static void test_splice(void)
@@ -85,7 +77,6 @@ static void test_splice(void)
 
     reset();
     list_splice_tail(&a, &b);
-    list_splice(&a, &b);
     CHECK(list_empty(&a) && list_empty(&b));
     for (int i = 0; i < 3; i++) {
         list_add_tail(&items[i].link, &a);
@@ -94,12 +85,8 @@ static void test_splice(void)
     list_splice_tail(&a, &b);
     CHECK(list_empty(&a));
     LIST_IS(&b, 10, 11, 12, 0, 1, 2);
-    list_add(&items[20].link, &a);
-    list_add_tail(&items[21].link, &a);
-    list_splice(&a, &b);
-    LIST_IS(&b, 20, 21, 10, 11, 12, 0, 1, 2);
     list_splice_tail(&b, &a);
-    LIST_IS(&a, 20, 21, 10, 11, 12, 0, 1, 2);
+    LIST_IS(&a, 10, 11, 12, 0, 1, 2);
     LIST_IS(&b);
 }
 
@@ -107,7 +94,7 @@ static void test_loops(void)
 {
     struct list head = LIST_INIT(head);
     struct item *item, *after;
-    int sum = 0, last = ITEMS;
+    int sum = 0;
 
     reset();
     for (int i = 0; i < ITEMS; i++)
@@ -115,22 +102,17 @@ static void test_loops(void)
     list_for_each_entry(item, &head, link)
         sum += item->number;
     CHECK_EQ(sum, ITEMS * (ITEMS - 1) / 2);
-    list_for_each_entry_reverse(item, &head, link)
-        CHECK_EQ(item->number, --last);
     list_for_each_entry_safe(item, after, &head, link) {
         if (item->number % 2)
             list_remove(&item->link);
     }
     CHECK_EQ(list_length(&head), ITEMS / 2);
-    list_for_each_safe(node, next, &head)
-        list_remove(node);
-    CHECK(list_empty(&head));
 }
 
 int main(void)
 {
     tap_run("nodes go to and come from both ends", test_ends);
-    tap_run("nodes are removed, moved, replaced and rotated", test_moves);
+    tap_run("nodes are removed and moved", test_moves);
     tap_run("splicing keeps the order and empties the source", test_splice);
     tap_run("loops visit all, and survive removal", test_loops);
     return tap_done();
