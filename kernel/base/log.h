@@ -2,34 +2,36 @@
  * log.h: the kernel log, panic and assertions.
  *
  * Lines go to a ring that user space reads (log_read), to the second serial port, and until the
- * console server takes over to the screen as well. A line starts with seconds since the kernel's
- * entry.
+ * console server takes over to the screen as well. A line starts with the seconds since the
+ * kernel's entry.
  */
 #pragma once
 
 #include "lib/types.h"
 
 /* One line, without newline; usable in any context. */
-void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+printf_like(1, 2)
+void log_line(const char *format, ...);
 /* Text from user space, stored as whole lines. */
 void log_text(const char *text, usize length);
 /* Copies from the ring starting at byte `offset` of all that was ever logged; *offset is moved on
  * to what is still held. */
 usize log_read(u64 *offset, char *buffer, usize size);
 
-/* Where a finished line goes besides the ring: set by arch (serial), cleared or changed later. */
+/* Where a finished line goes besides the ring: arch/x86_64/console.c. */
 extern void (*log_sink)(const char *text, usize length);
 /* Panic only: whoever held the log's lock will not come back. */
 void log_break_lock(void);
 
-/* Stops all CPUs, prints the reason, registers and a symbolised backtrace, then halts (or powers
- * off). */
-_Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Stops all CPUs, prints the reason, registers and a backtrace with names, and halts. */
+printf_like(1, 2)
+_Noreturn void panic(const char *format, ...);
+/* The same for a trap: registers and backtrace are its own. */
 struct trap_frame;
-_Noreturn void panic_trap(const struct trap_frame *frame, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+printf_like(2, 3)
+_Noreturn void panic_trap(const struct trap_frame *frame, const char *format, ...);
 
-/* A fault of ours: both values are printed. */
+/* For faults of ours, not of users or the machine. */
 #define assert(condition)                                                                          \
     do {                                                                                           \
         if (unlikely(!(condition)))                                                                \
