@@ -87,6 +87,8 @@ def look_at_program(said, output):
     check(len(re.findall(r" mergedemo +\w+ +\d  (?:awaiting reply, )?in (?:read|write), .*call_port",
                          threads)) == WORKERS, "mg-threads: the workers are with their pipes", threads)
     check(re.search(r" 2 +2 mergedemo +running", threads), "mg-threads: the program runs", threads)
+    check(re.search(r" console +blocked +\d  receiving, in ipc_\w+, receive <", threads),
+          "mg-threads: a server waits for messages", threads)
     check(re.search(r" ksmd +\w+ +\d  .*ksmd|ksmd +running", threads), "mg-threads: the scanner", threads)
     check(said["maps"].startswith("mergedemo (pid 2)") and re.search(r"r-x +(\d+)/\1 mapped", said["maps"]),
           "mg-maps: the program's code", said["maps"])

@@ -233,7 +233,7 @@ def call_of(thread):
 def call_names():
     """Names of system calls by number: our own from our header, Linux's from this system's, if there."""
     here = os.path.dirname(os.path.realpath(__file__))
-    headers = [(os.path.join(here, "../../user/include/merganser/abi.h"), r"X\((0x\w+), (\w+),"),
+    headers = [(os.path.join(here, "../../user/include/merganser/abi.h"), r"X\((0x\w+), (\w+)"),
                ("/usr/include/x86_64-linux-gnu/asm/unistd_64.h", r"__NR_(\w+) (\d+)")]
     names = {}
     for path, pattern in headers:
