@@ -156,7 +156,7 @@ s64 memory_copy(struct memory_side *to, struct memory_side *from, u64 len)
 {
     u64 done = 0;
 
-    while (done < len) {
+    while (done < len && !thread_is_dying()) {
         u64 piece = MIN(len - done, PAGE_SIZE - to->offset % PAGE_SIZE);
 
         piece = MIN(piece, PAGE_SIZE - from->offset % PAGE_SIZE);

@@ -149,6 +149,8 @@ s64 fault_in(struct vma *vma, va_t from, va_t to, u32 access)
         while (result == 0);
         if (result != FAULT_NOTHING)
             return result == MG_FAULT_OOM ? -ENOMEM : -EFAULT;
+        if (thread_is_dying())
+            return -EINTR;
         sched_point();
     }
     return 0;

@@ -25,7 +25,7 @@ struct fault {
 
 /* --- fault.c --- */
 
-/* Brings in the pages of a range of one VMA that allows the access: 0, -ENOMEM, -EFAULT. */
+/* Brings in the pages of a range of one VMA that allows the access: 0, -ENOMEM, -EFAULT, -EINTR. */
 s64 fault_in(struct vma *vma, va_t from, va_t to, u32 access);
 /* Locks the table; false, and not locked, when the entry is not what it was. */
 bool fault_lock(struct fault *fault);

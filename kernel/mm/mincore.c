@@ -6,6 +6,7 @@
 #include "kernel/mm/object.h"
 #include "kernel/mm/walk.h"
 #include "kernel/sys/user.h"
+#include "kernel/task/thread.h"
 #include "lib/string.h"
 
 /* --- mincore --- */
@@ -67,6 +68,9 @@ s64 mm_incore(struct mm *mm, va_t addr, u64 len, u8 *user_vector)
         addr += chunk * PAGE_SIZE;
         user_vector += chunk;
         pages -= chunk;
+        if (thread_is_dying())
+            return -EINTR;
+        sched_point();
     }
     return 0;
 }

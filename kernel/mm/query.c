@@ -6,6 +6,7 @@
 #include "kernel/mm/object.h"
 #include "kernel/mm/walk.h"
 #include "kernel/sys/user.h"
+#include "kernel/task/thread.h"
 #include "lib/string.h"
 
 /* --- one mapping --- */
@@ -131,6 +132,9 @@ s64 mm_pagemap(struct mm *mm, va_t addr, u64 pages, u64 *user_buffer)
         if (user_write((u64)(user_buffer + done), entries, chunk * sizeof(u64)))
             return -EFAULT;
         done += chunk;
+        if (thread_is_dying())
+            break;
+        sched_point();
     }
     return (s64)done;
 }

@@ -124,6 +124,12 @@ struct thread {
 extern struct thread *thread_table[THREAD_MAX];
 extern _Atomic u32 thread_table_size;
 
+/* The current thread is to die: for loops that may be long, which then end early. */
+static inline bool thread_is_dying(void)
+{
+    return atomic_load_explicit(&current_thread()->work, memory_order_relaxed) & WORK_KILL;
+}
+
 static inline u32 thread_state(struct thread *thread)
 {
     return atomic_load_explicit(&thread->state, memory_order_acquire) & THREAD_STATE_MASK;

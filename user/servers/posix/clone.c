@@ -232,9 +232,11 @@ static long wait_for_vfork(struct thread *thread)
 
     if (!child || child->vfork_parent != thread)
         return (long)thread->done;
+    if ((thread->pending.set | thread->process->pending.set) & SIGNAL_BIT(SIGKILL))
+        return (long)thread->done;
     if (wait_add(thread, &child->vfork_wait))
         return (long)thread->done;
-    thread->sleeping = true; /* signals wait */
+    thread->sleeping = true; /* other signals wait */
     return WAITING;
 }
 
