@@ -23,6 +23,7 @@ static struct ioapic {
     u32 gsi_base, lines;
 } ioapics[ACPI_IOAPICS_MAX];
 
+/* Index and data belong together. */
 static struct spinlock ioapic_lock = SPINLOCK_INIT("ioapic", LOCK_ARCH);
 
 static u32 ioapic_read(const struct ioapic *ioapic, u32 index)

@@ -25,7 +25,7 @@ struct irq_line {
 };
 
 static struct irq_line lines[VECTOR_LINES_END - VECTOR_LINES];
-static struct spinlock lines_lock = SPINLOCK_INIT("irq lines", LOCK_ARCH);
+static struct spinlock lines_lock = SPINLOCK_INIT("irq lines", LOCK_ARCH); /* who has a line */
 static _Atomic bool stopping; /* a CPU has panicked: NMIs mean halt */
 
 void (*shootdown_hook)(void);

@@ -7,6 +7,7 @@
  */
 #include "kernel/base/frame.h"
 #include "kernel/base/log.h"
+#include "kernel/base/refs.h"
 
 u64 frame_table_end;
 u32 node_count;
@@ -26,13 +27,7 @@ void frame_set_kind(struct frame *frame, enum frame_kind kind)
 
 bool frame_get_unless_zero(struct frame *frame)
 {
-    u32 refs = atomic_load_explicit(&frame->refs, memory_order_relaxed);
-
-    while (refs != 0)
-        if (atomic_compare_exchange_weak_explicit(&frame->refs, &refs, refs + 1,
-                                                  memory_order_acquire, memory_order_relaxed))
-            return true;
-    return false;
+    return refs_get_unless_zero(&frame->refs);
 }
 
 bool frame_freeze(struct frame *frame, u32 expected)

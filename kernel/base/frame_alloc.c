@@ -24,7 +24,7 @@
 #define FREE_PATTERN 0xfee1deadfee1deadul
 
 struct zone {
-    struct spinlock lock;
+    struct spinlock lock; /* guards buddy */
     struct buddy buddy;
     u64 total;
     u64 watermark_min; /* free frames that only ALLOC_RESERVE may take */

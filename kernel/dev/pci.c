@@ -42,6 +42,7 @@ enum { MSI_ENABLE = 1, MSI_COUNT_MASK = 7 << 4, MSI_64BIT = 1 << 7 };
 #define CAPABILITIES_MAX 48 /* more would not fit: the list is a circle */
 #define BUSES 256
 
+/* The ports of address and data belong together. */
 static struct spinlock port_lock = SPINLOCK_INIT("pci ports", LOCK_ARCH);
 static volatile u8 *bus_windows[BUSES]; /* mapped so far */
 

@@ -29,7 +29,7 @@
 #define AUDIT_CONFIRM 3  /* recounts that must find something wrong */
 #define AUDIT_REPORTS 20 /* wrong frames told one by one */
 
-static struct mutex audit_mutex;
+static struct mutex audit_mutex; /* guards frame->audit */
 
 /* Changes whenever a reference or a mapping may have. */
 static u64 activity(void)

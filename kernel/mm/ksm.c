@@ -19,6 +19,7 @@
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
+#include "kernel/base/refs.h"
 #include "kernel/base/slab.h"
 #include "kernel/mm/ksm_internal.h"
 #include "kernel/mm/object.h"
@@ -110,13 +111,7 @@ s64 ksm_fork(struct mm *child, struct mm *parent)
 
 bool ksm_mm_try_get(struct mm *mm)
 {
-    u32 users = atomic_load_explicit(&mm->users, memory_order_relaxed);
-
-    while (users != 0)
-        if (atomic_compare_exchange_weak_explicit(&mm->users, &users, users + 1,
-                                                  memory_order_acquire, memory_order_relaxed))
-            return true;
-    return false;
+    return refs_get_unless_zero(&mm->users);
 }
 
 void ksm_exit(struct mm *mm)

@@ -8,6 +8,7 @@
  * All spaces are on a list, for the auditor.
  */
 #include "kernel/base/log.h"
+#include "kernel/base/refs.h"
 #include "kernel/base/slab.h"
 #include "kernel/mm/access.h"
 #include "kernel/mm/audit.h"
@@ -25,7 +26,7 @@
 
 static struct slab_cache mm_cache = SLAB_CACHE("mm", struct mm);
 static struct spinlock mm_list_lock = SPINLOCK_INIT("mm list", LOCK_LINEAGE);
-static struct list mm_list = LIST_INIT(mm_list);
+static struct list mm_list = LIST_INIT(mm_list); /* mm->all_link; guarded by mm_list_lock */
 
 /* --- creation --- */
 
@@ -174,11 +175,8 @@ struct mm *mm_next(struct mm *after)
     for (struct list *at = after ? after->all_link.next : mm_list.next; at != &mm_list && !next;
          at = at->next) {
         struct mm *mm = list_entry(at, struct mm, all_link);
-        u32 users = atomic_load(&mm->users);
 
-        while (users && !atomic_compare_exchange_weak(&mm->users, &users, users + 1))
-            continue;
-        if (users)
+        if (refs_get_unless_zero(&mm->users))
             next = mm;
     }
     spin_unlock(&mm_list_lock);

@@ -27,7 +27,7 @@ struct ksm_mm;
 
 struct mm {
     _Atomic u32 users; /* tasks, and whoever works in it with mm_get */
-    struct rwsem lock;
+    struct rwsem lock; /* guards the layout, below; for page tables see above */
     struct pagetable pt;
     struct list all_link; /* in the list of all spaces (mm.c) */
 

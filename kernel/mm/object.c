@@ -12,6 +12,7 @@
 #include "kernel/mm/object.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
+#include "kernel/base/refs.h"
 #include "kernel/base/slab.h"
 #include "kernel/mm/mm.h"
 #include "kernel/mm/release.h"
@@ -24,7 +25,7 @@
 static struct slab_cache object_cache = SLAB_CACHE("object", struct object);
 static struct slab_cache radix_cache = SLAB_CACHE("radix node", struct radix_node);
 static struct spinlock object_list_lock = SPINLOCK_INIT("object list", LOCK_LINEAGE);
-static struct list object_list = LIST_INIT(object_list);
+static struct list object_list = LIST_INIT(object_list); /* all_link; guarded by that lock */
 
 static void *node_alloc(void *context)
 {
@@ -258,11 +259,8 @@ struct object *object_next(struct object *after)
     for (struct list *at = after ? after->all_link.next : object_list.next;
          at != &object_list && !next; at = at->next) {
         struct object *object = list_entry(at, struct object, all_link);
-        u32 refs = atomic_load(&object->refs);
 
-        while (refs && !atomic_compare_exchange_weak(&object->refs, &refs, refs + 1))
-            continue;
-        if (refs)
+        if (refs_get_unless_zero(&object->refs))
             next = object;
     }
     spin_unlock(&object_list_lock);

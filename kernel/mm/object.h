@@ -19,7 +19,7 @@ struct vma;
 
 struct object {
     _Atomic u32 refs;
-    struct mutex lock;
+    struct mutex lock;    /* guards all but refs, all_link and what never changes */
     u64 bytes;            /* size; pages beyond it fault with MG_FAULT_BUS */
     struct radix frames;  /* page -> struct frame, one reference each */
     u64 resident;

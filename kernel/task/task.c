@@ -15,6 +15,7 @@
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
+#include "kernel/base/refs.h"
 #include "kernel/base/slab.h"
 #include "kernel/task/ipc.h"
 #include "kernel/task/sched.h"
@@ -102,11 +103,8 @@ struct task *task_next_made(struct task *head, struct task *after)
     for (struct list *at = after ? after->head_link.next : head->made.next;
          at != &head->made && !next; at = at->next) {
         struct task *task = list_entry(at, struct task, head_link);
-        u32 refs = atomic_load(&task->refs);
 
-        while (refs && !atomic_compare_exchange_weak(&task->refs, &refs, refs + 1))
-            continue;
-        if (refs)
+        if (refs_get_unless_zero(&task->refs))
             next = task;
     }
     spin_unlock(&head->lock);

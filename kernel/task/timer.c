@@ -18,7 +18,7 @@
 #include "kernel/base/lock.h"
 
 struct timer_queue {
-    struct spinlock lock;
+    struct spinlock lock;          /* guards tree, and the timers in it; interrupts off */
     struct rb_root tree;           /* by `when` */
     struct timer *_Atomic running; /* whose fire is being called */
     u64 tick, programmed;          /* 0 = none; touched by the queue's own CPU only */
