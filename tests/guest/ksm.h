@@ -40,15 +40,7 @@ static inline int ksm_set_text(const char *name, const char *text)
 {
     char path[128];
     snprintf(path, sizeof path, KSM_PATH "%s", name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    ssize_t written = write(fd, text, strlen(text));
-    int error = errno;
-    close(fd);
-    errno = error;
-    return written == (ssize_t)strlen(text) ? 0 : -1;
+    return spill(path, text);
 }
 
 static inline int ksm_set(const char *name, long value)
@@ -145,3 +137,30 @@ static inline bool ksm_wait_pages(const void *address, long pages)
     }
     return false;
 }
+
+/* An island of pages that all hold fill_page(seed), offered for merging. */
+static inline byte *mergeable(size_t pages, uint64_t seed)
+{
+    byte *area = map_island(pages, RW);
+    for (size_t i = 0; i < pages; i++) {
+        fill_page(area + i * PAGE, seed);
+    }
+    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
+        bail("madvise(MADV_MERGEABLE)");
+    }
+    return area;
+}
+
+/* All of a test's main: the cases, with the scanner taken over. */
+static inline int ksm_main(int argc, char **argv, const struct tap_case *cases, size_t count)
+{
+    tap_begin();
+    if (!ksm_take()) {
+        skip("no " KSM_PATH " in this kernel");
+        return tap_end();
+    }
+    int status = tap_main(argc, argv, cases, count);
+    ksm_give_back();
+    return status;
+}
+#define KSM_MAIN(cases) ksm_main(argc, argv, cases, sizeof(cases) / sizeof *(cases))

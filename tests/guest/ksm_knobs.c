@@ -210,12 +210,5 @@ int main(int argc, char **argv)
         TAP_CASE(ranges),
         TAP_CASE(advisor),
     };
-    tap_begin();
-    if (!ksm_take()) {
-        skip("no " KSM_PATH " in this kernel");
-        return tap_end();
-    }
-    int status = TAP_MAIN(cases);
-    ksm_give_back();
-    return status;
+    return KSM_MAIN(cases);
 }

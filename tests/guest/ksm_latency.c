@@ -86,12 +86,5 @@ static void while_scanning(void)
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {TAP_SLOW_CASE(while_scanning, 200)};
-    tap_begin();
-    if (!ksm_take()) {
-        skip("no " KSM_PATH " in this kernel");
-        return tap_end();
-    }
-    int status = TAP_MAIN(cases);
-    ksm_give_back();
-    return status;
+    return KSM_MAIN(cases);
 }

@@ -7,18 +7,6 @@
 #define _GNU_SOURCE
 #include "ksm.h"
 
-static byte *mergeable(size_t pages, uint64_t seed)
-{
-    byte *area = map_island(pages, RW);
-    for (size_t i = 0; i < pages; i++) {
-        fill_page(area + i * PAGE, seed);
-    }
-    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
-        bail("madvise(MADV_MERGEABLE)");
-    }
-    return area;
-}
-
 /* Pages of zeros that were written. */
 static byte *mergeable_zeros(size_t pages)
 {
@@ -293,12 +281,5 @@ int main(int argc, char **argv)
         TAP_CASE(smart_scan),    TAP_CASE(figures), TAP_CASE(cap_on_merged_pages),
         TAP_CASE(another_index),
     };
-    tap_begin();
-    if (!ksm_take()) {
-        skip("no " KSM_PATH " in this kernel");
-        return tap_end();
-    }
-    int status = TAP_MAIN(cases);
-    ksm_give_back();
-    return status;
+    return KSM_MAIN(cases);
 }

@@ -7,19 +7,6 @@
 
 #include "ksm.h"
 
-/* An island of pages that all hold fill_page(seed), offered for merging. */
-static byte *mergeable(size_t pages, uint64_t seed)
-{
-    byte *area = map_island(pages, RW);
-    for (size_t i = 0; i < pages; i++) {
-        fill_page(area + i * PAGE, seed);
-    }
-    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
-        bail("madvise(MADV_MERGEABLE)");
-    }
-    return area;
-}
-
 static bool all_hold(const byte *area, size_t pages, uint64_t seed)
 {
     for (size_t i = 0; i < pages; i++) {
@@ -372,12 +359,5 @@ int main(int argc, char **argv)
         TAP_CASE(shared_memory_does_not_merge),
         TAP_CASE(exits_while_merged),
     };
-    tap_begin();
-    if (!ksm_take()) {
-        skip("no " KSM_PATH " in this kernel");
-        return tap_end();
-    }
-    int status = TAP_MAIN(cases);
-    ksm_give_back();
-    return status;
+    return KSM_MAIN(cases);
 }

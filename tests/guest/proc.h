@@ -47,20 +47,6 @@ static inline void keep(char *to, size_t size, const char *text)
     to[length] = '\0';
 }
 
-/* Writes a text to a file at once: 0, or -1 with errno. */
-static inline int spill(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return -1;
-    }
-    ssize_t written = write(fd, text, strlen(text));
-    int error = errno;
-    close(fd);
-    errno = error;
-    return written == (ssize_t)strlen(text) ? 0 : -1;
-}
-
 /* "/proc/PID/FILE". */
 static inline const char *proc_path(pid_t pid, const char *file)
 {

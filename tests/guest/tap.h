@@ -15,6 +15,7 @@
 #pragma once
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -35,14 +36,8 @@ struct tap_case {
     unsigned seconds;
 };
 
-#define TAP_CASE(function)                                                                         \
-    {                                                                                              \
-#function, function, 0                                                                     \
-    }
-#define TAP_SLOW_CASE(function, limit)                                                             \
-    {                                                                                              \
-#function, function, limit                                                                 \
-    }
+#define TAP_CASE(function) {#function, function, 0}
+#define TAP_SLOW_CASE(function, limit) {#function, function, limit}
 #define TAP_MAIN(cases) tap_main(argc, argv, cases, sizeof(cases) / sizeof *(cases))
 
 struct tap_counters {
@@ -174,6 +169,20 @@ static inline bool on_merganser(void)
 {
     struct utsname name;
     return uname(&name) == 0 && strcmp(name.version, "Merganser") == 0;
+}
+
+/* Writes a text to a file at once: 0, or -1 with errno. */
+static inline int spill(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -1;
+    }
+    ssize_t written = write(fd, text, strlen(text));
+    int error = errno;
+    close(fd);
+    errno = error;
+    return written == (ssize_t)strlen(text) ? 0 : -1;
 }
 
 /* Forks, runs the function in the child, and returns its wait status. */
