@@ -1,7 +1,7 @@
 """What a pass of the scanner costs a page: by memory, by change, by duplicates; by index; on Linux."""
 
 PAGES_A_MB = 256
-SIZES = [64, 128, 256, 1024]
+SIZES = [64, 256, 1024]
 DIFFERENCE = {"sizes": "MB", "changed": "% changed", "duplicate": "% duplicate"}
 
 
@@ -24,7 +24,7 @@ def scale(lab, name, points, sides, fixed):
         values = {**fixed, name: point}
         cells = []
         for index, side in sides:
-            if index == "linux" and values["sizes"] > lab.setting("linux_max", [128])[0]:
+            if index == "linux" and values["sizes"] > lab.setting("linux_max", [64])[0]:
                 got = None  # it would take minutes a pass
             else:
                 got = measure(lab, side, index, values["sizes"], values["changed"],
@@ -52,7 +52,7 @@ def run(lab):
     sides = [(index, lab.merganser) for index in indexes]
     if lab.options.linux:
         sides.append(("linux", lab.linux))
-    size = lab.setting("size", [16 if lab.quick else 32])[0]
+    size = lab.setting("size", [16])[0]
     fixed = {"sizes": size, "changed": 0, "duplicate": 0}
     few = [0, 100] if lab.quick else [0, 10, 50, 100]
     scale(lab, "sizes", lab.setting("sizes", [8, 32] if lab.quick else SIZES), sides, fixed)
