@@ -62,6 +62,7 @@ struct cpu {
 
     u64 interrupts, shootdowns_received, shootdowns_sent;
     u64 counters[CPU_COUNTERS]; /* by enum counter: counter.h */
+    s64 kinds[16]; /* frames that became of each kind here, less those that ceased to be: frame.c */
     u32 interrupt_depth;
     bool interrupted_user; /* the interrupt being handled came from user mode */
 #ifdef MG_DEBUG

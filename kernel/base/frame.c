@@ -15,6 +15,15 @@ struct frame *zero_frame;
 void (*frame_release_hook)(struct frame *frame);
 void (*frame_low_hook)(u32 node);
 
+u64 frames_of_kind(enum frame_kind kind)
+{
+    s64 sum = 0;
+
+    for (u32 id = 0; id < cpu_count; id++)
+        sum += *(const volatile s64 *)&cpus[id]->kinds[kind];
+    return (u64)MAX(sum, 0l);
+}
+
 void frame_set_kind(struct frame *frame, enum frame_kind kind)
 {
     u32 old = atomic_load_explicit(&frame->flags, memory_order_relaxed);
@@ -23,6 +32,8 @@ void frame_set_kind(struct frame *frame, enum frame_kind kind)
                                                   (old & ~FRAME_KIND_MASK) | kind,
                                                   memory_order_release, memory_order_relaxed))
         continue;
+    frame_count_kind(old & FRAME_KIND_MASK, -1);
+    frame_count_kind(kind, 1);
 }
 
 bool frame_get_unless_zero(struct frame *frame)

@@ -15,6 +15,7 @@
  */
 #pragma once
 
+#include "kernel/base/cpu.h"
 #include "kernel/base/lock.h"
 #include "lib/types.h"
 
@@ -136,6 +137,17 @@ static inline u32 frame_node(const struct frame *frame)
     return atomic_load_explicit(&frame->flags, memory_order_relaxed) >> FRAME_NODE_SHIFT;
 }
 void frame_set_kind(struct frame *frame, enum frame_kind kind);
+/* Counts n frames more of the kind. One instruction, as for an event: counter.h. */
+static inline void frame_count_kind(enum frame_kind kind, s64 n)
+{
+    __asm__ volatile("addq %0, %%gs:%a1(,%2,8)"
+                     :
+                     : "er"(n), "i"(offsetof(struct cpu, kinds)), "r"((u64)kind)
+                     : "memory", "cc");
+}
+/* How many frames are of a kind that is handed out (kernel and later); off by what other CPUs are
+ * about to count. */
+u64 frames_of_kind(enum frame_kind kind);
 
 /* --- allocation (frame_alloc.c) --- */
 

@@ -93,6 +93,7 @@ static struct frame *frame_hand_out(u32 pfn, u32 order, u32 flags)
             page_zero(frame_page(f));
     }
     atomic_store_explicit(&frame->refs, 1, memory_order_relaxed);
+    frame_count_kind(FRAME_KIND_KERNEL, 1l << order);
     count_add(COUNT_pgalloc, 1ul << order);
     return frame;
 }
@@ -112,6 +113,7 @@ static void frame_take_back(struct frame *frame, u32 order)
         atomic_store_explicit(&f->refs, 0, memory_order_relaxed);
         atomic_store_explicit(&f->flags, (old & FRAME_NODE_MASK) | FRAME_KIND_FREE,
                               memory_order_relaxed);
+        frame_count_kind(old & FRAME_KIND_MASK, -1);
         poison_fill(f);
     }
     count_add(COUNT_pgfree, 1ul << order);

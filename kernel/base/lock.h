@@ -73,15 +73,9 @@ struct spinlock {
 };
 
 #ifdef MG_DEBUG
-#define SPINLOCK_INIT(lock_name, lock_rank)                                                        \
-    {                                                                                              \
-        .rank = (lock_rank), .owner = ~0u, .name = (lock_name)                                     \
-    }
+#define SPINLOCK_INIT(name_, rank_) {.rank = (rank_), .owner = ~0u, .name = (name_)}
 #else
-#define SPINLOCK_INIT(lock_name, lock_rank)                                                        \
-    {                                                                                              \
-        0                                                                                          \
-    }
+#define SPINLOCK_INIT(name_, rank_) {0}
 #endif
 
 void spin_init(struct spinlock *lock, const char *name, enum lock_rank rank);

@@ -17,11 +17,9 @@ struct slab_cache {
     u64 objects, slabs;
 };
 
-#define SLAB_CACHE(cache_name, type)                                                               \
-    {                                                                                              \
-        .name = (cache_name), .size = sizeof(type), .align = _Alignof(type),                       \
-        .lock = SPINLOCK_INIT(cache_name, LOCK_SLAB)                                               \
-    }
+#define SLAB_CACHE(name_, type)                                                                    \
+    {.name = (name_), .size = sizeof(type), .align = _Alignof(type),                               \
+     .lock = SPINLOCK_INIT(name_, LOCK_SLAB)}
 
 void *slab_alloc(struct slab_cache *cache);
 void *slab_zalloc(struct slab_cache *cache);

@@ -4,7 +4,8 @@
  * All page tables and all objects are walked, and what they say of each frame is counted: mappings,
  * and whether an object holds it. Then every frame is compared: its maps must be the mappings
  * found, its references those plus one for an object plus its pins. The recount is kept in the
- * frames themselves (frame->audit: mappings found, times two, plus one for an object).
+ * frames themselves (frame->audit: mappings found, times two, plus one for an object). How many
+ * frames are of each kind is compared with what the CPUs have counted.
  *
  * Nobody is stopped. If anything was allocated, freed, faulted or flushed meanwhile, which the
  * event counters tell, the picture is of no one moment and is thrown away; after some attempts the
@@ -125,6 +126,27 @@ static void report_frame(struct frame *frame, u64 *reported)
                  frame->audit % 2 ? " and an object" : "");
 }
 
+static void count_kind(struct frame *frame, u64 *kinds)
+{
+    kinds[frame_kind(frame)]++;
+}
+
+/* Kinds of which there are not as many frames as counted; told if wanted. */
+static u64 wrong_kinds(bool tell)
+{
+    u64 kinds[FRAME_KIND_MASK + 1] = {0}, wrong = 0;
+
+    each_frame(count_kind, kinds);
+    for (u32 kind = FRAME_KIND_KERNEL; kind <= FRAME_KIND_MASK; kind++) {
+        u64 counted = frames_of_kind(kind);
+
+        wrong += kinds[kind] != counted;
+        if (tell && kinds[kind] != counted)
+            log_line("audit: %lu frames of kind %u, counted %lu", kinds[kind], kind, counted);
+    }
+    return wrong;
+}
+
 /* True if nothing happened while the frames were counted; only then is *wrong a finding. */
 static bool recount(u64 *wrong)
 {
@@ -133,6 +155,7 @@ static bool recount(u64 *wrong)
     *wrong = 0;
     count_all();
     each_frame(check_frame, wrong);
+    *wrong += wrong_kinds(false);
     return activity() == before;
 }
 
@@ -151,8 +174,10 @@ static u64 audit(void)
         }
         sched_sleep_until(time_ns() + AUDIT_PAUSE_NS);
     }
-    if (wrong)
+    if (wrong) {
         each_frame(report_frame, &reported);
+        wrong_kinds(true);
+    }
     mutex_unlock(&audit_mutex);
     if (!quiet)
         log_line("audit: the machine was never quiet, nothing was checked");

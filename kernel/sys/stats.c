@@ -2,7 +2,6 @@
  * stats.c: the frame table as user space sees it; see stats.h.
  */
 #include "kernel/sys/stats.h"
-#include "kernel/task/thread.h"
 
 /* --- one frame --- */
 
@@ -93,27 +92,17 @@ u64 stats_frame_maps(pfn_t pfn)
 
 /* --- all of them --- */
 
-#define FRAMES_A_STEP 4096ul
-
 void stats_memory(struct mg_memory_stats *memory)
 {
-    u64 kinds[FRAME_KIND_MASK + 1] = {0};
-
-    for (u64 pfn = 0; pfn < frame_table_end; pfn++) {
-        if (pfn_valid((pfn_t){pfn}))
-            kinds[frame_kind(pfn_frame((pfn_t){pfn}))]++;
-        if (pfn % FRAMES_A_STEP == 0)
-            sched_point();
-    }
     *memory = (struct mg_memory_stats){
         .total = frames_total(),
         .free = frames_free(),
-        .kernel = kinds[FRAME_KIND_KERNEL],
-        .tables = kinds[FRAME_KIND_PAGETABLE],
-        .slab = kinds[FRAME_KIND_SLAB],
-        .anonymous = kinds[FRAME_KIND_ANON],
-        .objects = kinds[FRAME_KIND_OBJECT],
-        .merged = kinds[FRAME_KIND_MERGED],
+        .kernel = frames_of_kind(FRAME_KIND_KERNEL),
+        .tables = frames_of_kind(FRAME_KIND_PAGETABLE),
+        .slab = frames_of_kind(FRAME_KIND_SLAB),
+        .anonymous = frames_of_kind(FRAME_KIND_ANON),
+        .objects = frames_of_kind(FRAME_KIND_OBJECT),
+        .merged = frames_of_kind(FRAME_KIND_MERGED),
         .frames_end = frame_table_end,
         .nodes = node_count,
         .cpus = cpu_count,

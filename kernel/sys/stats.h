@@ -6,7 +6,6 @@
 #include "kernel/base/frame.h"
 #include <merganser/abi.h>
 
-/* Counts every frame by its kind; may take long. */
 void stats_memory(struct mg_memory_stats *memory);
 enum mg_frame_state stats_frame_state(pfn_t pfn);
 /* The bits of Linux's /proc/kpageflags, as far as they have a meaning here. */

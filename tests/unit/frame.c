@@ -184,6 +184,22 @@ static void test_counts(void)
     frame_release_hook = NULL;
 }
 
+static void test_kinds(void)
+{
+    u64 kernel = frames_of_kind(FRAME_KIND_KERNEL), anon = frames_of_kind(FRAME_KIND_ANON);
+    struct frame *block = frame_alloc(2, 0, NODE_ANY), *one = frame_alloc(0, 0, NODE_ANY);
+
+    CHECK_EQ(frames_of_kind(FRAME_KIND_KERNEL), kernel + 5);
+    frame_set_kind(one, FRAME_KIND_ANON);
+    frame_set_kind(one, FRAME_KIND_ANON);
+    CHECK_EQ(frames_of_kind(FRAME_KIND_KERNEL), kernel + 4);
+    CHECK_EQ(frames_of_kind(FRAME_KIND_ANON), anon + 1);
+    frame_put(one);
+    frame_free(block, 2);
+    CHECK_EQ(frames_of_kind(FRAME_KIND_KERNEL), kernel);
+    CHECK_EQ(frames_of_kind(FRAME_KIND_ANON), anon);
+}
+
 static void test_locks(void)
 {
     struct frame *frame = frame_alloc(0, 0, NODE_ANY);
@@ -260,6 +276,7 @@ int main(void)
     tap_run("memory ends at the reserve, and comes back whole", test_exhaust);
     tap_run("many frames are given back at once", test_many);
     tap_run("references, freezing and the release hook", test_counts);
+    tap_run("how many frames are of each kind", test_kinds);
     tap_run("the lock bit", test_locks);
     tap_run("random use of both nodes", test_random);
     tap_run("double frees and writes after free are caught", test_misuse);
