@@ -80,7 +80,9 @@ static void while_scanning(void)
     ok(unmapping < pass / 2, "nor did munmap in the scanned space");
     double then = seconds();
     ok_equal(ksm_set("run", 0), 0, "stopping");
-    ok(seconds() - then < pass / 2, "takes no pass either");
+    if (on_merganser()) { /* on Linux it takes the rest of pages_to_scan */
+        ok(seconds() - then < pass / 2, "takes no pass either");
+    }
 }
 
 int main(int argc, char **argv)
