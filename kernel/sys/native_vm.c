@@ -103,6 +103,20 @@ s64 native_vm_protect(struct trap_frame *frame)
     return status;
 }
 
+s64 native_vm_advise(struct trap_frame *frame)
+{
+    u64 advice = SYSCALL_ARG3(frame);
+    s64 status;
+    struct mm *mm = lookup_space(SYSCALL_ARG0(frame), MG_RIGHT_WRITE, &status);
+
+    if (!mm)
+        return status;
+    status = advice > ~0u ? -EINVAL
+                          : mm_advise(mm, SYSCALL_ARG1(frame), SYSCALL_ARG2(frame), (u32)advice);
+    mm_put(mm);
+    return status;
+}
+
 /* --- looking --- */
 
 s64 native_vm_query(struct trap_frame *frame)

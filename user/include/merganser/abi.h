@@ -91,6 +91,7 @@ enum {
     /* to and from: a task with an address, or an object with an offset. The copy ends at the */   \
     /* first bad page; EFAULT if that leaves nothing. */                                           \
     X(0x1045, vm_copy)          /* (to, offset, from, offset, bytes) -> bytes */                   \
+    X(0x1046, vm_advise)        /* (task, address, bytes, MADV_*): as madvise */                   \
                                                                                                    \
     /* memory objects */                                                                           \
     X(0x1050, object_create)    /* (bytes, cookie) -> object */                                    \

@@ -54,6 +54,7 @@ static inline long mg_syscall(long number, long a, long b, long c, long d, long 
 #define mg_vm_map(task, map) MG_CALL(vm_map, task, map)
 #define mg_vm_unmap(task, addr, len) MG_CALL(vm_unmap, task, addr, len)
 #define mg_vm_protect(task, addr, len, prot) MG_CALL(vm_protect, task, addr, len, prot)
+#define mg_vm_advise(task, addr, len, advice) MG_CALL(vm_advise, task, addr, len, advice)
 #define mg_vm_query(task, addr, vma) MG_CALL(vm_query, task, addr, vma)
 #define mg_vm_pagemap(task, addr, pages, buf) MG_CALL(vm_pagemap, task, addr, pages, buf)
 #define mg_vm_copy(to, to_off, from, from_off, len) \

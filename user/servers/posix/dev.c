@@ -1,8 +1,9 @@
 /*
  * The nodes in /dev, and the devices that are only a way to read or write: null, zero, full,
- * random. The terminal is in tty.c, the kernel's log in kmsg.c.
+ * random. The terminal is in tty.c, the kernel's log in kmsg.c, ksm in ksm_device.c.
  */
 #include "user/servers/posix/dev.h"
+#include "user/servers/posix/ksm_device.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/misc.h"
 #include "user/servers/posix/process.h"
@@ -138,6 +139,7 @@ static const struct node {
     {"random", DEV_MEM_MAJOR, MEM_RANDOM, 0666, &random_ops},
     {"urandom", DEV_MEM_MAJOR, MEM_URANDOM, 0666, &random_ops},
     {"kmsg", DEV_MEM_MAJOR, MEM_KMSG, 0644, &kmsg_ops},
+    {"ksm", DEV_MISC_MAJOR, DEV_KSM, 0666, &ksm_device_ops},
     {"tty", DEV_TTY_ALIAS_MAJOR, DEV_TTY_OWN, 0666, &tty_ops},
     {"console", DEV_TTY_ALIAS_MAJOR, DEV_CONSOLE, 0600, &tty_ops},
     {"ttyS0", DEV_TTY_MAJOR, DEV_TTYS0, 0660, &tty_ops},

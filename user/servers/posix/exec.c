@@ -14,6 +14,7 @@
 #include "user/servers/posix/exec.h"
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/fs.h"
+#include "user/servers/posix/ksm_device.h"
 #include "user/servers/posix/limits.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/misc.h"
@@ -179,6 +180,7 @@ static void forget_old_program(struct thread *thread, struct exec *exec)
     struct process *process = thread->process;
     const char *name = strrchr(exec->name, '/');
 
+    ksm_device_forget(process);
     fd_close_on_exec(process);
     ptimers_delete(process);
     signal_reset_for_exec(thread);

@@ -9,6 +9,7 @@
 #include "user/servers/posix/calls.h"
 #include "user/servers/posix/file.h"
 #include "user/servers/posix/fs.h"
+#include "user/servers/posix/ksm_device.h"
 #include "user/servers/posix/lock.h"
 #include "user/servers/posix/log.h"
 #include "user/servers/posix/process.h"
@@ -74,6 +75,7 @@ static void drop_threads(struct process *process)
 static void drop_resources(struct process *process)
 {
     lock_release_all(process);
+    ksm_device_forget(process);
     fd_table_put(process->files);
     fs_context_put(process->fs);
     signal_actions_put(process->actions);

@@ -12,9 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define KEEP (~0u) /* an argument of -1: leave this one as it is */
-#define CAP_SETGID 6
-#define CAP_SETUID 7
+#define KEEP (~0u)            /* an argument of -1: leave this one as it is */
 #define VERSION_1 0x19980330u /* of capget's structures: 32 bits a set */
 #define VERSION_2 0x20071026u /* and 64 */
 #define VERSION_3 0x20080522u
@@ -27,11 +25,6 @@ struct cap_header {
 struct cap_data { /* 32 capabilities; versions 2 and 3 have two of them */
     u32 effective, permitted, inheritable;
 };
-
-static bool has_capability(const struct credentials *cred, u32 which)
-{
-    return cred->cap_effective >> which & 1;
-}
 
 /* ---- User ids ---- */
 

@@ -12,7 +12,6 @@
 #include <merganser/native.h>
 
 #define MIB (1ul << 20)
-#define CAP_IPC_LOCK 14
 #define THREADS_LOW 64u
 #define THREADS_HIGH 30000u
 #define FILES_LOW 4096u   /* open files there may be at least; as a rule one for each page */
@@ -20,7 +19,7 @@
 
 void limits_tell(const struct process *process)
 {
-    bool may_lock = process->cred.cap_effective >> CAP_IPC_LOCK & 1;
+    bool may_lock = has_capability(&process->cred, CAP_IPC_LOCK);
     u64 locked = process->limits[RLIMIT_MEMLOCK].rlim_cur;
 
     mg_task_set(process->task, MG_TASK_MEMLOCK_LIMIT, may_lock ? RLIM_INFINITY : locked);

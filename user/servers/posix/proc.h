@@ -63,6 +63,8 @@ PROC_SHOW(limits);
 PROC_SHOW(oom_score);
 PROC_SHOW(oom_score_adj);
 PROC_STORE(oom_score_adj);
+PROC_SHOW(merge_domain);
+PROC_STORE(merge_domain);
 PROC_SHOW(personality);
 PROC_SHOW(ksm_merging_pages);
 PROC_SHOW(ksm_stat);

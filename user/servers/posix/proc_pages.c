@@ -10,7 +10,6 @@
 
 #define ENTRY sizeof(u64)
 #define CHUNK 2048 /* entries moved at a time */
-#define CAP_SYS_ADMIN 21
 #define PFN_MASK ((1ul << 55) - 1)
 
 /* ---- mem ---- */
@@ -93,7 +92,7 @@ static long read_table(struct file *file, struct thread *thread, struct uio *io,
 static long fill_pagemap(struct file *file, struct thread *thread, u64 page, u64 *entries,
                          u64 count)
 {
-    bool trusted = thread->process->cred.cap_effective >> CAP_SYS_ADMIN & 1;
+    bool trusted = has_capability(&thread->process->cred, CAP_SYS_ADMIN);
     mg_handle task = task_of(file);
     long got;
 

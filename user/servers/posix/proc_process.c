@@ -10,7 +10,6 @@
 
 #define STRINGS_LIMIT (4ul << 20) /* more than execve lets arguments and environment have */
 #define OOM_ADJUST_MAX 1000
-#define CAP_SYS_RESOURCE 24
 
 /* ---- Names ---- */
 
@@ -192,8 +191,7 @@ long proc_store_oom_score_adj(struct pseudo_node *node, struct thread *writer, c
         return -EINVAL;
     if (!process)
         return -ESRCH;
-    if (value < process->oom_score_adj &&
-        !(writer->process->cred.cap_effective >> CAP_SYS_RESOURCE & 1))
+    if (value < process->oom_score_adj && !has_capability(&writer->process->cred, CAP_SYS_RESOURCE))
         return -EACCES;
     process->oom_score_adj = (int)value;
     return 0;
@@ -245,6 +243,39 @@ long proc_show_ksm_stat(struct pseudo_node *node, struct thread *reader, struct 
                (long)((info.ksm_merging + info.ksm_zero) * PAGE) -
                    (long)(info.ksm_items * KSM_ITEM_BYTES));
     return 0;
+}
+
+/* Pages merge only with those of the same domain; fork and execve hand it down. */
+long proc_show_merge_domain(struct pseudo_node *node, struct thread *reader, struct text *text)
+{
+    struct process *process = proc_process(node);
+
+    (void)reader;
+    if (!process)
+        return -ESRCH;
+    if (process->task)
+        text_print(text, "%u\n", proc_task_info(process).merge_domain);
+    return 0;
+}
+
+long proc_store_merge_domain(struct pseudo_node *node, struct thread *writer, const char *bytes,
+                             usize length)
+{
+    struct process *process = proc_process(node);
+    s64 value;
+    long error = pseudo_parse(bytes, &value);
+
+    (void)length;
+    if (error)
+        return error;
+    if (value < 0 || value > UINT32_MAX)
+        return -EINVAL;
+    if (!process || !process->task)
+        return -ESRCH;
+    if (!has_capability(&writer->process->cred, CAP_SYS_ADMIN))
+        return -EPERM;
+    error = mg_task_set(process->task, MG_TASK_MERGE_DOMAIN, value);
+    return error < 0 ? error : 0;
 }
 
 /* ---- Links ---- */

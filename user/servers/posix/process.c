@@ -84,6 +84,7 @@ static void process_init_lists(struct process *process)
     list_init(&process->sibling);
     list_init(&process->threads);
     list_init(&process->ptimers);
+    list_init(&process->ksm_regions);
     wait_queue_init(&process->child_wait);
     wait_queue_init(&process->vfork_wait);
     signal_pending_init(&process->pending);

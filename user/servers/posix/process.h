@@ -34,6 +34,20 @@ struct credentials {
     u64 cap_effective, cap_permitted, cap_inheritable;
 };
 
+/* The capabilities that something here asks for. */
+enum {
+    CAP_SETGID = 6,
+    CAP_SETUID = 7,
+    CAP_IPC_LOCK = 14,
+    CAP_SYS_ADMIN = 21,
+    CAP_SYS_RESOURCE = 24,
+};
+
+static inline bool has_capability(const struct credentials *cred, u32 which)
+{
+    return cred->cap_effective >> which & 1;
+}
+
 /* CPU time and the like of processes that were waited for. */
 struct usage {
     u64 user_ns, kernel_ns, minor_faults, major_faults, max_rss; /* the last in pages */
@@ -90,6 +104,7 @@ struct process {
     struct interval_timer itimers[ITIMERS];
     struct list ptimers; /* struct ptimer.link */
     u32 next_ptimer;
+    struct list ksm_regions;     /* what it registered by /dev/ksm: ksm_device.c */
     struct usage usage;          /* its own, filled in when it ends */
     struct usage children_usage;
     u64 start_time;              /* CLOCK_MONOTONIC, ns */

@@ -116,7 +116,7 @@ bool proc_parse_number(const char *name, u32 limit, u32 *number)
     SHOWN(mounts, 0444), SHOWN(mountinfo, 0444), INSPECTED(smaps, 0444),                           \
     INSPECTED(smaps_rollup, 0444), SPECIAL(pagemap, 0400, proc_pagemap_ops),                       \
     SHOWN(oom_score, 0444), STORED(oom_score_adj, 0644), INSPECTED(ksm_merging_pages, 0400),       \
-    INSPECTED(ksm_stat, 0400), SHOWN(wchan, 0444)
+    INSPECTED(ksm_stat, 0400), STORED(merge_domain, 0644), SHOWN(wchan, 0444)
 /* clang-format on */
 
 /* ---- Threads ---- */
