@@ -15,6 +15,11 @@
     X(fault_spurious)                                                                              \
     /* writes to pages that were read-only */                                                      \
     X(cow_copy) X(cow_reuse) X(cow_ksm) X(cow_ksm_reuse) X(cow_retry)                              \
+    /* why a write was to copy a private page (others map it; others hold it; it belongs to an     \
+     * object; the policy alone), and why a merged one (others map or hold it; the policy alone; a \
+     * lookup was faster than the last writer) */                                                  \
+    X(cow_copy_shared) X(cow_copy_referenced) X(cow_copy_object) X(cow_copy_policy)                \
+    X(cow_ksm_shared) X(cow_ksm_policy) X(cow_ksm_raced)                                           \
     /* frames handed out and taken back; fork */                                                   \
     X(pgalloc) X(pgfree) X(alloc_fail) X(fork) X(fork_pages)                                       \
     /* shootdowns: what was done, what was spared, why */                                          \

@@ -60,6 +60,32 @@ static bool cow_reuse_merged(const struct fault *fault, struct frame *frame)
     return true;
 }
 
+static enum cow_decision copy_because(enum counter cause)
+{
+    count(cause);
+    return COW_DO_COPY;
+}
+
+static enum cow_decision cow_decide_private(struct frame *frame, u32 refs)
+{
+    if (frame_is_ours(frame, refs))
+        return COW_REUSE;
+    if (atomic_load_explicit(&frame->maps, memory_order_relaxed) > 1)
+        return copy_because(COUNT_cow_copy_shared);
+    if (refs > 1 + __atomic_load_n(&frame->pins, __ATOMIC_RELAXED))
+        return copy_because(COUNT_cow_copy_referenced);
+    return copy_because(COUNT_cow_copy_policy);
+}
+
+static enum cow_decision cow_decide_merged(const struct fault *fault, struct frame *frame, u32 refs)
+{
+    if (refs != 1)
+        return copy_because(COUNT_cow_ksm_shared);
+    if (atomic_load(&cow_policy) != COW_EXACT)
+        return copy_because(COUNT_cow_ksm_policy);
+    return cow_reuse_merged(fault, frame) ? COW_REUSE : copy_because(COUNT_cow_ksm_raced);
+}
+
 static enum cow_decision cow_decide(const struct fault *fault, struct frame *frame)
 {
     u32 refs = atomic_load_explicit(&frame->refs, memory_order_acquire);
@@ -67,12 +93,9 @@ static enum cow_decision cow_decide(const struct fault *fault, struct frame *fra
     if (refs == 0)
         return COW_RETRY; /* frozen: its identity is changing */
     switch (frame_kind(frame)) {
-    case FRAME_KIND_ANON: return frame_is_ours(frame, refs) ? COW_REUSE : COW_DO_COPY;
-    case FRAME_KIND_MERGED:
-        if (refs != 1 || atomic_load(&cow_policy) != COW_EXACT)
-            return COW_DO_COPY;
-        return cow_reuse_merged(fault, frame) ? COW_REUSE : COW_DO_COPY;
-    default: return COW_DO_COPY; /* the object keeps its frame */
+    case FRAME_KIND_ANON: return cow_decide_private(frame, refs);
+    case FRAME_KIND_MERGED: return cow_decide_merged(fault, frame, refs);
+    default: return copy_because(COUNT_cow_copy_object); /* the object keeps its frame */
     }
 }
 

@@ -109,6 +109,7 @@ static u32 map_private_copy(struct fault *fault, const struct frame *original)
     fault_map_private(fault, copy);
     pt_unlock(fault->slot);
     count(COUNT_cow_copy);
+    count(COUNT_cow_copy_object);
     atomic_fetch_add_explicit(&fault->mm->cow_faults, 1, memory_order_relaxed);
     return 0;
 }
