@@ -1,12 +1,13 @@
 /*
  * The benchmark's main program: chooses figures, runs each in a process of its own, prints medians.
  *
- *     bench [--list | --only NAME[,NAME]...]
+ *     bench [--list] [--time] [--only NAME[,NAME]...]
  *
  * One line goes out for each figure: `bench NAME VALUE`, instructions per operation with one
  * decimal, or `bench NAME failed` after a line with the reason, or `bench NAME none` where this
  * kernel lacks the call. The first line, `bench clock N`, tells what the counter says for a loop of
  * a million instructions: a million under -icount shift=0, else the figures are not instructions.
+ * With --time they are nanoseconds, for machines that don't count.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <merganser/native.h>
@@ -63,6 +65,25 @@ void bench_touch(char *area, size_t pages)
         *(volatile char *)(area + i * PAGE_SIZE) = (char)i;
 }
 
+static double scale = 1; /* of figures: 1, or nanoseconds in a tick of the counter */
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* How long a tick of the time-stamp counter takes, by looking at both clocks for half a second. */
+static double nanoseconds_in_a_tick(void)
+{
+    double start = seconds_now(), end = start;
+    uint64_t ticks = __builtin_ia32_rdtsc();
+    while (end < start + 0.5)
+        end = seconds_now();
+    return (end - start) * 1e9 / (double)(__builtin_ia32_rdtsc() - ticks);
+}
+
 /* Elsewhere the number of the null call is nobody's. */
 static bool kernel_is_merganser(void)
 {
@@ -98,7 +119,7 @@ static int figure_print(const struct figure *figure)
     double value = figure_measure(figure);
     if (value < 0)
         return 1;
-    printf("bench %s %.1f\n", figure->name, value);
+    printf("bench %s %.1f\n", figure->name, value * scale);
     return 0;
 }
 
@@ -146,15 +167,24 @@ static bool figure_chosen(const struct figure *figure, const char *chosen)
 
 int main(int argc, char **argv)
 {
-    bool list = argc == 2 && strcmp(argv[1], "--list") == 0;
-    const char *only = argc == 3 && strcmp(argv[1], "--only") == 0 ? argv[2] : NULL;
-    if (argc > 1 && !list && !only) {
-        fprintf(stderr, "usage: bench [--list | --only NAME[,NAME]...]\n");
-        return 2;
+    bool list = false, time = false;
+    const char *only = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--list") == 0) {
+            list = true;
+        } else if (strcmp(argv[i], "--time") == 0) {
+            time = true;
+        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            only = argv[++i];
+        } else {
+            fprintf(stderr, "usage: bench [--list] [--time] [--only NAME[,NAME]...]\n");
+            return 2;
+        }
     }
     if (!list) {
         sleep(SETTLE_SECONDS);
         clock_print();
+        scale = time ? nanoseconds_in_a_tick() : 1;
     }
     for (size_t i = 0; i < GROUPS; i++)
         for (const struct figure *figure = groups[i]; figure->name; figure++) {
