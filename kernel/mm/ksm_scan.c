@@ -273,7 +273,6 @@ static void turn_over(void)
     if (passes == seen)
         return;
     seen = passes;
-    ksm_advisor_pass_ended();
     ksm_advisor_pass_begins();
     drop_outdated();
     step.settled = atomic_exchange(&ksm_look_again, false) ? KSM_STATES : KSM_UNSTABLE;
@@ -311,8 +310,10 @@ static void scan_batch(u64 budget)
         if (!space)
             break;
         budget -= MIN(scan_space(space, budget), budget);
-        if (atomic_load(&cursor.passes) != passes)
+        if (atomic_load(&cursor.passes) != passes) {
+            ksm_advisor_pass_ended();
             break;
+        }
         sched_point();
     }
     mutex_unlock(&ksm_scan_mutex);
@@ -330,9 +331,8 @@ static void ksmd(void *unused)
 {
     (void)unused;
     for (;;) {
-        u64 pause = atomic_load(&ksm_sleep_millisecs);
-
         wait_prepare(&ksm_wake);
+        u64 pause = atomic_load(&ksm_sleep_millisecs); /* who changes it wakes us from here on */
         if (!work_to_do())
             wait_sleep(&ksm_wake, false, 0);
         else if (pause)

@@ -9,9 +9,9 @@
  *     index ──▶ node ⇄ node ⇄ node        one of them, with room if any has, stands for all
  *
  * When the one in the index is full, a search goes round the ring for one with room, which changes
- * places with it. It looks at few; once in prune_millisecs it looks at all, and prefers the
- * fullest, so that those which have lost most of their mappings run empty. A frame that runs empty
- * leaves the ring by itself; one that is left alone is no chain any more.
+ * places with it. It looks at few; once in prune_millisecs it looks at all, and takes the fullest
+ * that has room, so that those which have lost most of their mappings run empty. A frame that runs
+ * empty leaves the ring by itself; one that is left alone is no chain any more.
  */
 #include "kernel/base/slab.h"
 #include "kernel/mm/ksm_internal.h"
@@ -99,20 +99,19 @@ static bool prune_due(struct ksm_node *node)
     return true;
 }
 
-/* A member of a ring with room, found by going round from the indexed one, which has none. */
+/* A member of a ring with room, found by going round from the indexed one. */
 static struct ksm_node *chain_find(struct ksm_node *head)
 {
     bool all = prune_due(head);
     struct ksm_node *best = NULL, *node = head;
+    u32 looked = 0;
 
-    for (u32 looked = 0; all || looked < CHAIN_LOOK; looked++) {
-        node = list_entry(node->dups.next, struct ksm_node, dups);
-        if (node == head || (best && !all))
-            break;
+    do {
         if (sharers(node) && ksm_node_has_room(node) && (!best || sharers(node) > sharers(best)))
             best = node;
-    }
-    if (best)
+        node = list_entry(node->dups.next, struct ksm_node, dups);
+    } while (node != head && (all || (!best && looked++ < CHAIN_LOOK)));
+    if (best && best != head)
         change_places(head, best);
     return best;
 }
@@ -124,8 +123,10 @@ struct ksm_node *ksm_stable_find(const struct ksm_key *key)
     struct ksm_node *node = NULL, *next;
 
     while ((next = node = ksm_index_ops->find_stable(ksm_index, key, node))) {
-        if (!ksm_node_has_room(node))
-            next = list_empty(&node->dups) ? NULL : chain_find(node);
+        if (!list_empty(&node->dups))
+            next = chain_find(node);
+        else if (!ksm_node_has_room(node))
+            next = NULL;
         if (next && frame_get_unless_zero(next->frame))
             return next;
         if (next)

@@ -69,6 +69,59 @@ static void test_sharing_limit(void)
     CHECK_EQ(max_sharing_write(NULL, "256", 3), 0);
 }
 
+static u32 sharers_of(struct space *space, u64 page)
+{
+    return sharers(pte_frame(pte_read(pt_walk(&space->mm.pt, page_va(page))))->owner);
+}
+
+/* Takes pages of this page's frame away until so many are left. */
+static void thin_out(struct space *space, u64 page, u32 left)
+{
+    struct frame *frame = pte_frame(pte_read(pt_walk(&space->mm.pt, page_va(page))));
+
+    for (u64 other = page + 1; other < 12 && atomic_load(&frame->refs) > left; other++)
+        if (pte_frame(pte_read(pt_walk(&space->mm.pt, page_va(other)))) == frame)
+            drop_pages(space, other, other + 1);
+    CHECK_EQ(atomic_load(&frame->refs), left);
+}
+
+/* Of a chain's frames that have room the fullest gets the next page, when all are looked at. */
+static void test_fullest_first(void)
+{
+    CHECK_EQ(max_sharing_write(NULL, "4", 1), 0);
+    struct space *space = fill_equal(12);
+    u64 first[3], frames = 0;
+
+    pass(12);
+    CHECK_EQ(ksm_stats.shared, 3);
+    CHECK_EQ(ksm_stats.dups, 3);
+    for (u64 page = 0; page < 12; page++) {
+        bool seen = false;
+
+        for (u64 i = 0; i < frames; i++)
+            seen |= pte_read(pt_walk(&space->mm.pt, page_va(first[i]))).raw >> PAGE_SHIFT ==
+                    pte_read(pt_walk(&space->mm.pt, page_va(page))).raw >> PAGE_SHIFT;
+        if (!seen)
+            first[frames++] = page;
+    }
+    CHECK_EQ(frames, 3);
+    for (u64 i = 0; i < 3; i++)
+        thin_out(space, first[i], i == 1 ? 3 : 1);
+    now_ns += 3000000000;
+    user_store(space, 20, 3);
+    pass(4);
+    CHECK_EQ(sharers_of(space, first[1]), 4);
+    CHECK_EQ(ksm_stats.dups, 3);
+    drop_pages(space, first[0], first[0] + 1);
+    CHECK_EQ(ksm_stats.dups, 2);
+    drop_pages(space, first[2], first[2] + 1);
+    CHECK_EQ(ksm_stats.chains, 0); /* one alone is none */
+    CHECK_EQ(ksm_stats.dups, 0);
+    check_counts();
+    user_exit(space);
+    CHECK_EQ(max_sharing_write(NULL, "256", 3), 0);
+}
+
 /* A cap on merged frames holds, and when it is lifted what had waited merges. */
 static void test_frame_limit(void)
 {
@@ -168,6 +221,25 @@ static void test_advisor(void)
     CHECK_EQ(mode_write(NULL, "some", 4), -EINVAL);
 }
 
+/* Passes count from their first batch to their last, however long nothing is done between two. */
+static void test_advised_passes(void)
+{
+    struct space *space = fill_equal(20);
+
+    pass(1);
+    CHECK_EQ(mode_write(NULL, "scan-time", 9), 0);
+    pass(1);
+    CHECK_EQ(ksm_pages_to_scan, 5000);
+    now_ns += 1000000000000;
+    pass(1);
+    CHECK_EQ(ksm_pages_to_scan, 30000);
+    now_ns += 1000000000000;
+    pass(1);
+    CHECK_EQ(history.last_seconds, 1);
+    CHECK_EQ(mode_write(NULL, "none", 4), 0);
+    user_exit(space);
+}
+
 static void test_values(void)
 {
     CHECK_EQ(max_sharing_write(NULL, "1", 1), -EINVAL);
@@ -235,9 +307,11 @@ static void run_limits(const struct setting *setting)
 {
     set_knobs(setting);
     run(setting, "a merged frame has its most sharers", test_sharing_limit);
+    run(setting, "of a chain the fullest is filled first", test_fullest_first);
     run(setting, "there are not more merged frames than allowed", test_frame_limit);
     run(setting, "zero pages can be switched on later", test_zero_switch);
     run(setting, "pages that change are visited less often", test_smart_scan);
+    run(setting, "the advisor measures passes", test_advised_passes);
     run(setting, "domains keep their pages apart", test_domains);
     run(setting, "and nothing is left", test_end);
 }
