@@ -144,8 +144,8 @@ soak: needs-build
 	$(submake) build
 	$(submake) build DEBUG=1 O=$(O)-debug
 	@for build in $(O) $(O)-debug; do \
-	    tools/vm --iso $$build/merganser.iso --smp 4 --mem 512 --timeout $$(($(MINUTES) * 60 + 300)) \
-	        -- /tests/soak $(MINUTES) $(SEED) || exit 1; \
+	    tools/vm --iso $$build/merganser.iso --smp 4 --mem 512 --test-disk plain \
+	        --timeout $$(($(MINUTES) * 60 + 300)) -- /tests/soak $(MINUTES) $(SEED) || exit 1; \
 	done
 
 # NAME=cow-reuse answers a question of experiments/ with figures and a plot.

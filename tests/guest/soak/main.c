@@ -7,7 +7,8 @@
  * Twelve processes and the four threads of a thirteenth have an area of 64 pages each. What each
  * page must hold stands in memory that all share, under a lock for each page, so that the tasks can
  * also read and write each other's pages by process_vm_readv and process_vm_writev, and know what
- * must come of it. A task forks in two ways: a child checks all pages, goes on with copies of its
+ * must come of it; and on this kernel they send pages to a disk and get them back, which pins
+ * them. A task forks in two ways: a child checks all pages, goes on with copies of its
  * own and ends; or the child takes the area over and the parent ends. Meanwhile the director, the
  * first process, changes what merging can be told in /sys/kernel/mm/ksm and, where the kernel shows
  * its tunables, the policy of copy-on-write.
@@ -18,7 +19,7 @@
  * What is done is random from SEED, which is printed. Who comes first at a lock is not, so a second
  * run does the same things, but meets them otherwise.
  *
- * vm: --smp 4 --mem 512
+ * vm: --smp 4 --mem 512 --test-disk plain
  * timeout: 150
  */
 #define _GNU_SOURCE
@@ -210,6 +211,7 @@ int main(int argc, char **argv)
     if (shared == MAP_FAILED) {
         bail("mmap of the table");
     }
+    shared->disk = on_merganser() && disk_path(PLAIN) ? disk_open(PLAIN, O_RDWR | O_DIRECT) : -1;
     note("%g seconds, seed %lu", seconds, (unsigned long)seed);
     knobs_save();
     run(&director, WARM_UP_SECONDS, seed);

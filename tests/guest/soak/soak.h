@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <sys/uio.h>
 
+#include "tests/guest/disk.h"
 #include "tests/guest/ksm.h"
 
 #define TASKS 16
@@ -36,6 +37,7 @@ struct shared {
     struct slot slots[TASKS];
     atomic_long steps, checks, wrong, forks, heirs, bad_children, peers, finished;
     atomic_bool stop;
+    int disk; /* for transfers that pin pages; -1: there is none, or not ours to write */
 };
 
 struct task {

@@ -173,6 +173,27 @@ static void lock_in_memory(struct task *t, unsigned i)
     munlock(page_at(t, i), PAGE);
 }
 
+/* Out to a disk and back again: both pin the page, and what comes back must be in it. */
+static void by_disk(struct task *t, unsigned i)
+{
+    byte *page = page_at(t, i);
+    long place = (t->number + (t->child ? TASKS : 0)) * PAGES + i;
+    if (shared->disk < 0) {
+        return;
+    }
+    if (pwrite(shared->disk, page, PAGE, place * (long)PAGE) != (ssize_t)PAGE) {
+        complain("task %u: write to the disk: %s", t->number, strerror(errno));
+        return;
+    }
+    if (below(t, 2)) {
+        memset(page, 255, PAGE);
+    }
+    if (pread(shared->disk, page, PAGE, place * (long)PAGE) != (ssize_t)PAGE) {
+        complain("task %u: read from the disk: %s", t->number, strerror(errno));
+    }
+    check_page(t, i);
+}
+
 /* One page, or now and then all that the process has. */
 static void register_anew(struct task *t, unsigned i)
 {
@@ -180,6 +201,7 @@ static void register_anew(struct task *t, unsigned i)
     case 0: madvise(t->area, (size_t)PAGES * t->stride, MADV_UNMERGEABLE); break;
     case 1: madvise(t->area, (size_t)PAGES * t->stride, MADV_MERGEABLE); break;
     case 2: prctl(PR_SET_MEMORY_MERGE, below(t, 2), 0, 0, 0); break;
+    case 3: spill("/proc/self/merge_domain", below(t, 2) ? "1" : "0"); break;
     default:
         madvise(page_at(t, i), PAGE, MADV_UNMERGEABLE);
         check_page(t, i);
@@ -262,6 +284,8 @@ void random_steps(struct task *t, int count)
         move_and_back,
         protect_and_back,
         lock_in_memory,
+        by_disk,
+        by_disk,
         copy_page,
         register_anew,
         visit_peer,
