@@ -1,50 +1,73 @@
 """What a pass of the scanner costs a page: by memory, by change, by duplicates; by index; on Linux."""
 
 PAGES_A_MB = 256
-SIZES = [64, 256, 1024]
 DIFFERENCE = {"sizes": "MB", "changed": "% changed", "duplicate": "% duplicate"}
+WHAT = ("instructions", "reads", "writes", "empty")
+WITHIN = 1.1  # the aim: the dearest size costs at most so much more than the cheapest
+
+
+def mean(windows, column, pages):
+    return sum(window[column] for window in windows) / len(windows) / pages
 
 
 def measure(lab, side, index, mb, changed, duplicate):
-    """Instructions and accesses to memory, a page of a pass; None where a kernel is left out."""
+    """Instructions, reads and writes, a page of a pass, and the instructions of an empty
+    measurement; None where a kernel is left out."""
     words = ["--pages", str(mb * PAGES_A_MB), "--changed", str(changed),
              "--duplicate", str(duplicate), "--index", index]
     result = side("scan", words, counts=True, mem=mb + mb // 4 + 192)
     if result is None:
         return None
     rows, windows = result
-    pages = int(rows[0][2])
-    return [sum(window[i] for window in windows) / len(windows) / pages for i in range(2)]
+    pages, passes = int(rows[0][2]), int(rows[0][5])
+    whole = [mean(windows[:passes], column, pages) for column in range(3)]
+    return [*whole, mean(windows[passes:], 0, pages)]
 
 
-def scale(lab, name, points, sides, fixed):
-    """One scale: a table, a plot, and the lines of the page."""
-    table = []
+def scale(lab, name, points, sides, fixed, limits):
+    """One scale: a table, a plot, and the lines of the page. Returns {index: {point: figures}}."""
+    table, found = [], {index: {} for index, _ in sides}
     for point in points:
         values = {**fixed, name: point}
         cells = []
         for index, side in sides:
-            if index == "linux" and values["sizes"] > lab.setting("linux_max", [64])[0]:
-                got = None  # it would take minutes a pass
-            else:
+            got = None
+            if values["sizes"] <= limits.get(index, values["sizes"]):
                 got = measure(lab, side, index, values["sizes"], values["changed"],
                               values["duplicate"])
-            cells += [f"{got[0]:.1f}", f"{got[1]:.1f}"] if got else ["", ""]
+            if got:
+                found[index][point] = got
+            cells += [f"{figure:.2f}" for figure in got] if got else [""] * len(WHAT)
         table.append([point, *cells])
-    header = [name] + [f"{index} {what}" for index, _ in sides for what in ("instructions", "accesses")]
-    lab.table(name, header, table)
+        lab.table(name, [name, *(f"{index} {what}" for index, _ in sides for what in WHAT)], table)
     held = ", ".join(f"{value} {DIFFERENCE[key]}" for key, value in fixed.items() if key != name)
-    lab.tell(f"\nA page of a pass, instructions (and accesses to memory), held still: {held}\n")
+    lab.tell(f"\nA page of a pass, instructions (and reads of memory), held still: {held}\n")
     lab.tell(f"{DIFFERENCE[name]:>12}" + "".join(f"{index:>22}" for index, _ in sides))
-    for point, *cells in table:
-        shown = [f"{float(cells[i]):,.0f} ({float(cells[i + 1]):,.0f})" if cells[i] else "-"
-                 for i in range(0, len(cells), 2)]
+    for point in points:
+        shown = [f"{found[index][point][0]:,.1f} ({found[index][point][1]:,.1f})"
+                 if point in found[index] else "-" for index, _ in sides]
         lab.tell(f"{point:>12}" + "".join(f"{text:>22}" for text in shown))
-    lines = ", ".join(f"'{name}.csv' using 1:{2 * i + 2} with linespoints title '{index}'"
+    lines = ", ".join(f"'{name}.csv' using 1:{len(WHAT) * i + 2} with linespoints title '{index}'"
                       for i, (index, _) in enumerate(sides))
-    scaled = "set logscale x 2\n" if name == "sizes" else ""
+    scaled = f"set logscale x 2\nset xtics ({', '.join(map(str, points))})\n" if name == "sizes" else ""
     lab.plot(name, f"{scaled}set logscale y\nset xlabel '{DIFFERENCE[name]}'\n"
                    f"set ylabel 'instructions a page of a pass'\nset grid\nset key outside\nplot {lines}")
+    return found
+
+
+def judge(lab, sizes):
+    """Is unchanging memory as cheap a page, however much of it there is?"""
+    lab.tell()
+    for index, figures in sizes.items():
+        if len(figures) < 2:
+            continue
+        least, most = min(figures), max(figures)
+        ratio = figures[most][0] / figures[least][0]
+        spread = (max(figure[0] for figure in figures.values()) /
+                  min(figure[0] for figure in figures.values()))
+        lab.tell(f"{index}: a page at {most} MB costs {ratio:.3f} of what it does at {least} MB; "
+                 f"dearest to cheapest {spread:.3f}, "
+                 f"{'within' if spread <= WITHIN else 'more than'} a tenth")
 
 
 def run(lab):
@@ -52,9 +75,19 @@ def run(lab):
     sides = [(index, lab.merganser) for index in indexes]
     if lab.options.linux:
         sides.append(("linux", lab.linux))
-    size = lab.setting("size", [16])[0]
-    fixed = {"sizes": size, "changed": 0, "duplicate": 0}
+    fixed = {"sizes": lab.setting("size", [16])[0], "changed": 0, "duplicate": 0}
     few = [0, 100] if lab.quick else [0, 10, 50, 100]
-    scale(lab, "sizes", lab.setting("sizes", [8, 32] if lab.quick else SIZES), sides, fixed)
-    scale(lab, "changed", lab.setting("changed", few), sides, fixed)
-    scale(lab, "duplicate", lab.setting("duplicate", few), sides, fixed)
+    # Beyond these a boot takes many minutes, nearly all of it comparing pages.
+    limits = {"tree": lab.setting("tree_max", [1024])[0], "linux": lab.setting("linux_max", [256])[0]}
+    sizes = scale(lab, "sizes", lab.setting("sizes", [8, 32] if lab.quick else [64, 256, 1024, 4096]),
+                  sides, fixed, limits)
+    judge(lab, sizes)
+    others = [scale(lab, name, lab.setting(name, few), sides, fixed, limits)
+              for name in ("changed", "duplicate")]
+    lab.tell("\nCounted along with each pass, by an empty measurement, instructions a page (at most):")
+    for index, _ in sides:
+        empty = [(figures[3], figures[3] / figures[0]) for found in (sizes, *others)
+                 for figures in found[index].values()]
+        if empty:
+            lab.tell(f"{index:>12}: {max(empty)[0]:.2f}, which is "
+                     f"{max(share for _, share in empty):.1%} of a pass or less")

@@ -9,12 +9,17 @@
  * scanner sleeps long after it: to wake it is to start one pass. The time-stamp counter would
  * count its sleep too, so what is executed between two readings of it is counted by a plugin of
  * the emulator (tools/count.c).
+ *
+ * Between the two readings this program does two things: one write to a knob, which wakes the
+ * scanner, and one sleep, longer than the pass. What they cost is counted in the same way with the
+ * scanner stopped, for as long: the last measurements of the run are empty ones.
  */
 #include "experiments/lab.h"
 
-#define WARM_UP_PASSES 5
+#define WARM_UP_PASSES 4
 #define PASSES 3
-#define LONG_SLEEP_MS 100000
+#define EMPTY 3
+#define LONG_SLEEP_MS 1000000
 #define POLL_MS 5
 #define BATCH_MORE 64 /* pages, so that a batch does not end just before the end of the pass */
 
@@ -44,30 +49,62 @@ static void change(void)
             *(volatile uint64_t *)(void *)(area + i * PAGE + 64) = salt << 32 | i;
 }
 
-/* Starts a batch and waits until it has completed the pass. */
-static void pass(void)
+/* Another value of this knob wakes the scanner. The file stays open, so that it is one call. */
+static void wake_scanner(void)
 {
     static long nap = LONG_SLEEP_MS;
+    static int knob = -1;
+    char text[24];
+    int length = snprintf(text, sizeof text, "%ld", ++nap);
+    if (knob < 0 && (knob = open(KSM "sleep_millisecs", O_WRONLY | O_CLOEXEC)) < 0)
+        lab_fail("sleep_millisecs");
+    if (pwrite(knob, text, (size_t)length, 0) != length)
+        lab_fail("sleep_millisecs %s", text);
+}
+
+/* Starts a pass and waits for its end; returns how long it took. */
+static long pass_watched(void)
+{
+    struct timespec start, end;
     long before = lab_get_number(KSM, "full_scans");
-    lab_set_number(KSM, "sleep_millisecs", ++nap); /* another value wakes the scanner */
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    wake_scanner();
     lab_wait_ksm("full_scans", before + 1, POLL_MS);
-    lab_sleep_ms(2 * POLL_MS);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000 + 1;
+}
+
+static void count_window(long sleep_ms)
+{
+    lab_now();
+    wake_scanner();
+    lab_sleep_ms(sleep_ms);
+    lab_now();
 }
 
 static void measure(const char *index)
 {
+    long longest = 0;
     for (int i = 0; i < WARM_UP_PASSES; i++) {
         change();
-        pass();
+        long took = pass_watched();
+        longest = took > longest ? took : longest;
     }
+    long sleep_ms = 2 * longest + 10 * POLL_MS;
     for (int i = 0; i < PASSES; i++) {
         change();
-        lab_now();
-        pass();
-        lab_now();
+        long before = lab_get_number(KSM, "full_scans");
+        count_window(sleep_ms);
+        if (lab_get_number(KSM, "full_scans") != before + 1)
+            lab_fail("%ld passes, not one, in %ld ms", lab_get_number(KSM, "full_scans") - before,
+                     sleep_ms);
     }
-    printf("csv scan,%s,%zu,%ld,%ld,%d,%ld\n", index, pages, changed, duplicate, PASSES,
-           lab_get_number(KSM, "pages_sharing"));
+    long sharing = lab_get_number(KSM, "pages_sharing");
+    lab_set(KSM, "run", "0");
+    for (int i = 0; i < EMPTY; i++)
+        count_window(sleep_ms);
+    printf("csv scan,%s,%zu,%ld,%ld,%d,%ld,%ld\n", index, pages, changed, duplicate, PASSES,
+           sharing, sleep_ms);
 }
 
 int main(int argc, char **argv)
