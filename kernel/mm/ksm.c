@@ -98,9 +98,11 @@ s64 ksm_register(struct mm *mm)
     atomic_fetch_add(&ksm_stats.bytes, sizeof(*space));
     mm->ksm = space;
     spin_lock(&ksm_lock);
+    bool first = list_empty(&ksm_spaces);
     list_add_tail(&space->link, &ksm_spaces);
     spin_unlock(&ksm_lock);
-    wait_wake_all(&ksm_wake);
+    if (first) /* the others leave ksmd its sleep */
+        wait_wake_all(&ksm_wake);
     return 0;
 }
 
@@ -207,8 +209,8 @@ static void unshare_commit(struct vma *vma, va_t va, pte_t *slot, pte_t old, str
     } else {
         frame_account_unmap(mm, merged);
         tlb_batch_add_frame(batch, merged);
+        count(COUNT_cow_ksm);
     }
-    count(COUNT_cow_ksm);
     count(COUNT_ksm_break);
 }
 

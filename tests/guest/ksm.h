@@ -120,6 +120,12 @@ static inline long ksm_merging(pid_t pid)
     return lines && lines_next(lines, line, sizeof line) ? atol(line) : -1;
 }
 
+/* Nobody else on this machine has anything to merge, so that its figures are ours alone. */
+static inline bool ksm_alone(void)
+{
+    return ksm_get("pages_shared") + ksm_get("pages_unshared") + ksm_get("pages_volatile") <= 0;
+}
+
 /* Kilobytes of merged pages in the mapping of address, as smaps tells. */
 static inline long ksm_kb(const void *address)
 {

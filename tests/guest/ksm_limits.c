@@ -45,12 +45,6 @@ static bool wait_for_zero_pages(long pages)
     return stat_of_self("ksm_zero_pages") == pages;
 }
 
-/* Nobody else on this machine has anything to merge, so that its figures are ours alone. */
-static bool alone(void)
-{
-    return ksm_get("pages_shared") + ksm_get("pages_unshared") + ksm_get("pages_volatile") <= 0;
-}
-
 /* Nothing is merged any more, and nothing runs: the rules can be changed. */
 static void unmerge(void)
 {
@@ -197,7 +191,7 @@ static void smart_scan(void)
 
 static void figures(void)
 {
-    bool only_us = alone();
+    bool only_us = ksm_alone();
     byte *area = mergeable(500, 45);
     ok(ksm_wait_pages(area, 500), "merged");
     ksm_scan(2);

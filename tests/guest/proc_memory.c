@@ -1,12 +1,8 @@
 /*
  * What does /proc tell about memory: mappings, their pages, and the frames behind them?
  */
-#include "memory.h"
+#include "frames.h"
 #include "proc.h"
-
-#define PRESENT (1ull << 63)
-#define EXCLUSIVE (1ull << 56)
-#define PFN(entry) ((entry) & ((1ull << 55) - 1))
 
 /* The line of maps for the mapping that holds an address, "" if there is none. */
 static const char *maps_line(const void *address)
@@ -170,18 +166,6 @@ static void memory_of_a_child(void)
     ok_equal(common[0], 1, "not the parent's");
     finish(pid);
     ok_equal(pread(fd, &seen, 1, at), 0, "afterwards there is nothing");
-}
-
-/* pagemap's entry for an address. */
-static uint64_t entry_of(const void *address)
-{
-    uint64_t entry = 0;
-    int fd = open("/proc/self/pagemap", O_RDONLY);
-    if (pread(fd, &entry, 8, (off_t)((uintptr_t)address / PAGE * 8)) != 8) {
-        note("pagemap: %s", strerror(errno));
-    }
-    close(fd);
-    return entry;
 }
 
 static void pagemap_shows_pages(void)
