@@ -33,7 +33,8 @@
 #endif
 
 /* Reads the time-stamp counter: instructions, in a machine that counts them. By RDTSCP, which
- * nothing else uses, so that the counting plugin sees where a measurement begins and ends. */
+ * nothing else uses (but the clock of C on Linux), so that the counting plugin sees where a
+ * measurement begins and ends. */
 static inline uint64_t lab_now(void)
 {
     uint32_t low, high;

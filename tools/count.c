@@ -1,14 +1,15 @@
 /*
  * count.c: a QEMU plugin that counts what is executed in a measurement of experiments/.
  *
- * A program marks a measurement by executing `rdtscp` before and after it; no other program does.
+ * A program marks a measurement by executing `rdtscp` before and after it. On Linux it must not ask
+ * for the time meanwhile, other than by a system call: the C library's way may execute it too.
  * Between the two, instructions and accesses to memory are counted, in user mode and in the kernel.
  * What the time-stamp counter would show as well, the time the processor sleeps, is not. At exit one
  * line for each measurement is in the file named by the plugin's argument `out=FILE`:
  *
  *     INSTRUCTIONS READS WRITES
  *
- * QEMU before 8, 7.2 for one, confuses the kinds of access: who asks for reads gets the writes, who
+ * Some QEMUs, 7.2 for one, confuse the kinds of access: who asks for reads gets the writes, who
  * asks for writes gets both. Asking in all three ways shows which it is, and the reads either way.
  * What QEMU does in a function of its own, an interrupt's frame for one, may be taken for the other
  * kind; that is a few accesses an interrupt. One virtual CPU only. QEMU's plugin interface, version

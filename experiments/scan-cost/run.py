@@ -10,16 +10,23 @@ def mean(windows, column, pages):
     return sum(window[column] for window in windows) / len(windows) / pages
 
 
-def measure(lab, side, index, mb, changed, duplicate):
+def machine_mb(mb):
+    """Memory for a machine of which so much will be registered."""
+    return mb + mb // 4 + 192
+
+
+def measure(lab, side, index, mb, changed=0, duplicate=0, mem=None):
     """Instructions, reads and writes, a page of a pass, and the instructions of an empty
     measurement; None where a kernel is left out."""
     words = ["--pages", str(mb * PAGES_A_MB), "--changed", str(changed),
              "--duplicate", str(duplicate), "--index", index]
-    result = side("scan", words, counts=True, mem=mb + mb // 4 + 192)
+    result = side("scan", words, counts=True, mem=mem or machine_mb(mb))
     if result is None:
         return None
     rows, windows = result
-    pages, passes = int(rows[0][2]), int(rows[0][5])
+    pages, passes, empty = (int(rows[0][column]) for column in (2, 5, 6))
+    if len(windows) != passes + empty:
+        lab.fail(f"{len(windows)} measurements counted, not {passes + empty}")
     whole = [mean(windows[:passes], column, pages) for column in range(3)]
     return [*whole, mean(windows[passes:], 0, pages)]
 
@@ -55,10 +62,11 @@ def scale(lab, name, points, sides, fixed, limits):
     return found
 
 
-def judge(lab, sizes):
-    """Is unchanging memory as cheap a page, however much of it there is?"""
+def judge(lab, sides, sizes):
+    """Is unchanging memory as cheap a page, however much of it there is, and whatever the rest?"""
     lab.tell()
-    for index, figures in sizes.items():
+    for index, side in sides:
+        figures = sizes[index]
         if len(figures) < 2:
             continue
         least, most = min(figures), max(figures)
@@ -68,6 +76,9 @@ def judge(lab, sizes):
         lab.tell(f"{index}: a page at {most} MB costs {ratio:.3f} of what it does at {least} MB; "
                  f"dearest to cheapest {spread:.3f}, "
                  f"{'within' if spread <= WITHIN else 'more than'} a tenth")
+        big = machine_mb(most)
+        lab.tell(f"{'':{len(index)}}  {least} MB of a machine with {big} MB: "
+                 f"{measure(lab, side, index, least, mem=big)[0]:,.1f} a page")
 
 
 def run(lab):
@@ -75,13 +86,13 @@ def run(lab):
     sides = [(index, lab.merganser) for index in indexes]
     if lab.options.linux:
         sides.append(("linux", lab.linux))
-    fixed = {"sizes": lab.setting("size", [16])[0], "changed": 0, "duplicate": 0}
+    fixed = {"sizes": lab.setting("size", [8 if lab.quick else 64])[0], "changed": 0, "duplicate": 0}
     few = [0, 100] if lab.quick else [0, 10, 50, 100]
     # Beyond these a boot takes many minutes, nearly all of it comparing pages.
-    limits = {"tree": lab.setting("tree_max", [1024])[0], "linux": lab.setting("linux_max", [256])[0]}
+    limits = {"tree": lab.setting("tree_max", [4096])[0], "linux": lab.setting("linux_max", [256])[0]}
     sizes = scale(lab, "sizes", lab.setting("sizes", [8, 32] if lab.quick else [64, 256, 1024, 4096]),
                   sides, fixed, limits)
-    judge(lab, sizes)
+    judge(lab, sides, sizes)
     others = [scale(lab, name, lab.setting(name, few), sides, fixed, limits)
               for name in ("changed", "duplicate")]
     lab.tell("\nCounted along with each pass, by an empty measurement, instructions a page (at most):")
