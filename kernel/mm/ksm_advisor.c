@@ -5,6 +5,10 @@
  * mean of how much longer passes become from one to the next; then it is kept within what a share
  * of one CPU can do, judged by what this pass has cost. Integers throughout, as Linux 6.12 computes
  * it, so that both arrive at the same numbers.
+ *
+ * These numbers alone don't keep ksmd to its share: a pass that takes less than a second counts as
+ * one second long. So it also rests after each batch, in proportion to what the batch has used:
+ * that nobody loses more than advisor_max_cpu of a CPU to it holds for a pass of any length.
  */
 #include "kernel/base/errno.h"
 #include "kernel/base/tunable.h"
@@ -77,6 +81,17 @@ void ksm_advisor_pass_ended(void)
     u64 percent = at_least_1((cpu_ns() - history.start_cpu_ns) / 1000000 * 100 / (1000 * seconds));
 
     atomic_store(&ksm_pages_to_scan, advise(atomic_load(&ksm_pages_to_scan), seconds, percent));
+}
+
+u64 ksm_advisor_rest(void)
+{
+    static u64 rested; /* ksmd's CPU time when it last did */
+    u64 used = cpu_ns() - rested, share = at_least_1(atomic_load(&max_cpu));
+
+    rested += used;
+    if (atomic_load(&ksm_advisor) == ADVISOR_NONE || share >= 100)
+        return 0;
+    return used * (100 - share) / share;
 }
 
 /* --- knobs --- */

@@ -92,6 +92,8 @@ const struct merge_index_ops *ksm_index_wanted(const char *arguments);
 extern _Atomic u64 ksm_advisor; /* 0 none, 1 scan-time */
 void ksm_advisor_pass_begins(void);
 void ksm_advisor_pass_ended(void);
+/* How long to rest after a batch, to use no more than advisor_max_cpu: ns, 0 with no advisor. */
+u64 ksm_advisor_rest(void);
 
 /* --- ksm_scan.c --- */
 /* Moves ksmd's cursor off a space that goes away; ksm_lock held. */
