@@ -15,10 +15,15 @@
  * merge in many visits, most of the time.
  *
  * Why a change is never missed: every way to change a private page leaves the dirty bit set
- * afterwards. A user store through a translation loaded after our flush sets it in the entry;
- * kernel stores on a task's behalf and device writes go through a pin, which sets the bit when it
- * ends (access.c); a fault that brings another frame installs the entry dirty (mm.h). A hash that
+ * afterwards. A store by the program, or by the kernel at the program's address, through a
+ * translation loaded after our flush sets it in the entry; a fault that brings another frame
+ * installs the entry dirty (mm.h); what is written by the frame and not by the address, by a device
+ * or for another task, goes through a pin, which sets the bit when it ends (access.c). A hash that
  * was computed while the page changed is therefore followed by a dirty bit, and computed again.
+ *
+ * A pin marks the entry through which it was taken, which maps nothing any more if the page has
+ * moved. So a pinned page is left alone: where it has moved to it has no hash yet (mremap forgets
+ * the records of both ranges), and gets its first after the pin.
  */
 #include "kernel/base/counter.h"
 #include "kernel/mm/ksm_internal.h"
@@ -90,6 +95,11 @@ static void gather_page(va_t va, pte_t *slot, pte_t pte, struct frame *frame, st
 {
     bool dirty = pte_is_dirty(pte) || item->state == KSM_NONE || item->state == KSM_MERGED;
 
+    /* Acquire: what was written before the last pin ended is seen by the hash. */
+    if (__atomic_load_n(&frame->pins, __ATOMIC_ACQUIRE)) {
+        count(COUNT_ksm_refused_pinned);
+        return;
+    }
     if (!dirty && item->state == step.settled) {
         count(COUNT_ksm_clean);
         return;
@@ -332,11 +342,12 @@ static void ksmd(void *unused)
     (void)unused;
     for (;;) {
         wait_prepare(&ksm_wake);
-        u64 pause = atomic_load(&ksm_sleep_millisecs); /* who changes it wakes us from here on */
+        u64 pause = atomic_load(&ksm_sleep_millisecs) * 1000000; /* a change wakes us */
+        pause = MAX(pause, ksm_advisor_rest());
         if (!work_to_do())
             wait_sleep(&ksm_wake, false, 0);
         else if (pause)
-            wait_sleep(&ksm_wake, false, time_ns() + pause * 1000000);
+            wait_sleep(&ksm_wake, false, time_ns() + pause);
         else
             wait_cancel(&ksm_wake);
         if (work_to_do())

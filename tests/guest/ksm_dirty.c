@@ -6,7 +6,7 @@
  * has to find that out by itself, so a write that it misses leaves a page unmerged. Then each is
  * given a content of its own again, which must be what it holds.
  *
- * vm: --smp 2 --mem 256 --test-disk plain
+ * vm: --smp 2 --mem 256 --test-disk plain --test-disk slow
  * timeout: 200
  * linux: no
  */
@@ -133,6 +133,33 @@ static void all_ways(void)
     }
 }
 
+/* What a disk brings marks the entry through which the page was pinned; but that one may be gone,
+ * and the scanner have seen the page at its new address before the disk was done. */
+static void by_disk_elsewhere(void)
+{
+    struct flight flight = {.fd = disk_open(SLOW, O_RDWR | O_DIRECT),
+                            .memory = map_island(1, RW),
+                            .bytes = PAGE,
+                            .position = 3 * MIB};
+    byte *home = map_island(1, PROT_NONE);
+    merged = mergeable(2, EQUAL);
+    fill_page(flight.memory, EQUAL);
+    if (pwrite(flight.fd, flight.memory, PAGE, flight.position) != (ssize_t)PAGE) {
+        bail("a write to the slow disk");
+    }
+    sleep_ns(2 * LATE_NS);
+    fill_page(flight.memory, OWN);
+    madvise(flight.memory, PAGE, MADV_MERGEABLE);
+    flight_start(&flight);
+    ok(mremap(flight.memory, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, home) == home,
+       "a page moves while a disk writes to it");
+    ksm_scan(3);
+    ok(!flight.ended, "the scanner has seen it before the disk is done");
+    ok_equal(flight_end(&flight), (long)PAGE, "then it is");
+    ok(ksm_wait_pages(home, 1), "the scanner notices");
+    ok(page_holds(home, EQUAL), "and what the disk has brought is there");
+}
+
 static void by_tree(void)
 {
     ksm_set("run", 2);
@@ -150,6 +177,7 @@ int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
         TAP_SLOW_CASE(all_ways, 90),
+        TAP_CASE(by_disk_elsewhere),
         TAP_SLOW_CASE(by_tree, 90),
     };
     disk = disk_open(PLAIN, O_RDWR | O_DIRECT);
