@@ -21,7 +21,7 @@
     X(cow_copy_shared) X(cow_copy_referenced) X(cow_copy_object) X(cow_copy_policy)                \
     X(cow_ksm_shared) X(cow_ksm_policy) X(cow_ksm_raced)                                           \
     /* frames handed out and taken back; fork */                                                   \
-    X(pgalloc) X(pgfree) X(alloc_fail) X(fork) X(fork_pages)                                       \
+    X(pgalloc) X(pgfree) X(alloc_fail) X(fork) X(fork_pages) X(fork_pinned)                        \
     /* shootdowns: what was done, what was spared, why */                                          \
     X(tlb_ipi) X(tlb_page) X(tlb_full) X(tlb_local) X(tlb_batch) X(tlb_avoided_lazy)               \
     X(tlb_generation_skip) X(tlb_reason_unmap) X(tlb_reason_protect) X(tlb_reason_fork)            \

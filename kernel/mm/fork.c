@@ -47,6 +47,7 @@ static struct frame *fork_copy_page(struct fork_run *fork, const struct frame *p
         return NULL;
     page_copy(frame_page(copy), frame_page(pinned));
     lineage_get(fork->child->lineage);
+    count(COUNT_fork_pinned);
     copy->owner = fork->child->lineage;
     copy->index = vma_index(fork->vma, va);
     frame_set_kind(copy, FRAME_KIND_ANON);

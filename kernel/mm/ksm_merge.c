@@ -11,8 +11,8 @@
  * finds the frame its own and makes the entry writable again, which merge sees and refuses. Every
  * reference that could lead to a write without the entry (a pin for a device, a copy under way) is
  * counted in refs, and pins are taken under the page-table lock; so refs == maps means that nobody
- * but page tables can reach the frame, and all of those are read-only. A page that is refused stays
- * read-only; its next write fault finds it exclusive and reuses it, pinned or not (cow.c).
+ * but page tables can reach the frame, and all of those are read-only. A page that is refused after
+ * it was protected stays read-only; its next write fault finds it exclusive and reuses it (cow.c).
  *
  * The content of `merged` can't change: it is mapped read-only everywhere, and a write fault copies
  * or, for its last user, takes it out of the index first.

@@ -58,6 +58,20 @@ static void ok_arrives(struct flight *flight)
     ok(pages_hold(flight->memory, NEW), "what it brings is seen");
 }
 
+static long event(const char *name)
+{
+    char line[128];
+    size_t length = strlen(name);
+    struct lines *lines = lines_open("/proc/vmstat");
+    long value = -1;
+    while (lines && lines_next(lines, line, sizeof line)) {
+        if (!strncmp(line, name, length) && line[length] == ' ') {
+            value = atol(line + length);
+        }
+    }
+    return value;
+}
+
 static void forked(void)
 {
     byte *area = map_pages(PAGES, RW);
@@ -67,6 +81,7 @@ static void forked(void)
         bail("pipe");
     }
     flight_start(&flight);
+    long copied = event("fork_pinned");
     pid_t child = fork();
     if (child == 0) {
         char end;
@@ -77,6 +92,7 @@ static void forked(void)
         _exit(old && pages_hold(area, 3) ? 0 : 1);
     }
     ok_in_flight(&flight);
+    ok_equal(event("fork_pinned") - copied, (long)PAGES, "fork has copied the pinned pages");
     ok_arrives(&flight);
     close(go[1]);
     ok(waitpid(child, &status, 0) == child && status == 0, "the child has kept the old content");
@@ -130,20 +146,6 @@ static void made_read_only(void)
     mprotect(area, PAGES * PAGE, PROT_READ);
     ok_in_flight(&flight);
     ok_arrives(&flight);
-}
-
-static long event(const char *name)
-{
-    char line[128];
-    size_t length = strlen(name);
-    struct lines *lines = lines_open("/proc/vmstat");
-    long value = -1;
-    while (lines && lines_next(lines, line, sizeof line)) {
-        if (!strncmp(line, name, length) && line[length] == ' ') {
-            value = atol(line + length);
-        }
-    }
-    return value;
 }
 
 static void merged(void)
