@@ -133,14 +133,16 @@ pte_t *pt_walk_alloc(struct pagetable *pt, va_t va)
 {
     u64 *table = pa_virt(pt->root);
 
+#pragma GCC unroll 3
     for (u32 shift = ROOT_SHIFT; shift > LEAF_SHIFT; shift -= 9) {
         u64 *entry = &table[va >> shift & (ENTRIES - 1)];
         u64 seen = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
 
-        if (likely(seen & PTE_P))
+        if (likely(seen & PTE_P)) {
             table = pa_virt((pa_t){seen & PTE_PFN_MASK});
-        else
-            table = table_make(pt, entry);
+            continue;
+        }
+        table = table_make(pt, entry);
         if (!table)
             return NULL;
     }
