@@ -86,11 +86,11 @@ def run(lab):
     sides = [(index, lab.merganser) for index in indexes]
     if lab.options.linux:
         sides.append(("linux", lab.linux))
-    fixed = {"sizes": lab.setting("size", [8 if lab.quick else 64])[0], "changed": 0, "duplicate": 0}
+    fixed = {"sizes": lab.setting("size", [16 if lab.quick else 64])[0], "changed": 0, "duplicate": 0}
     few = [0, 100] if lab.quick else [0, 10, 50, 100]
-    # Beyond these a boot takes many minutes, nearly all of it comparing pages.
+    # Beyond these one boot takes many minutes, nearly all of it comparing pages.
     limits = {"tree": lab.setting("tree_max", [4096])[0], "linux": lab.setting("linux_max", [256])[0]}
-    sizes = scale(lab, "sizes", lab.setting("sizes", [8, 32] if lab.quick else [64, 256, 1024, 4096]),
+    sizes = scale(lab, "sizes", lab.setting("sizes", [16, 64] if lab.quick else [64, 256, 1024, 4096]),
                   sides, fixed, limits)
     judge(lab, sides, sizes)
     others = [scale(lab, name, lab.setting(name, few), sides, fixed, limits)
