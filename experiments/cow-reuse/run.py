@@ -38,10 +38,11 @@ def one_write(lab):
     lab.tell(f"{'':38}" + "".join(f"{name:>10}" for name in names))
     for case, text in CASES.items():
         lab.tell(f"{text:38}" + "".join(f"{figures[name, case]:10,.0f}" for name in names))
-    columns = ", ".join(f"'cases.csv' using {i + 2}:xtic(1) title '{name}'"
+    columns = ", ".join(f"'cases.csv' every ::1 using {i + 2}:xtic(1) title '{name}'"
                         for i, name in enumerate(names))
-    lab.plot("cases", "set termoption noenhanced\nset xrange [-0.6:3.6]\nset style data histogram\nset style fill solid 0.8\nset yrange [0:*]\n"
-                      "set ylabel 'instructions a write'\nset key top left\nset grid y\n"
+    lab.plot("cases", "set termoption noenhanced\nset xrange [-0.6:3.6]\n"
+                      "set style data histogram\nset style fill solid 0.8\nset yrange [0:*]\n"
+                      "set ylabel 'instructions a write'\nset key outside\nset grid y\n"
                       f"plot {columns}")
     return figures
 

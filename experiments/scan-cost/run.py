@@ -56,8 +56,12 @@ def scale(lab, name, points, sides, fixed, limits):
         lab.tell(f"{point:>12}" + "".join(f"{text:>22}" for text in shown))
     lines = ", ".join(f"'{name}.csv' using 1:{len(WHAT) * i + 2} with linespoints title '{index}'"
                       for i, (index, _) in enumerate(sides))
-    scaled = f"set logscale x 2\nset xtics ({', '.join(map(str, points))})\n" if name == "sizes" else ""
-    lab.plot(name, f"{scaled}set logscale y\nset xlabel '{DIFFERENCE[name]}'\n"
+    axis = f"set xtics ({', '.join(map(str, points))})\nset xrange "
+    if name == "sizes":
+        axis += f"[{min(points) * 0.8}:{max(points) * 1.25}]\nset logscale x 2\n"
+    else:
+        axis += "[-5:105]\n"
+    lab.plot(name, f"{axis}set logscale y\nset xlabel '{DIFFERENCE[name]}'\n"
                    f"set ylabel 'instructions a page of a pass'\nset grid\nset key outside\nplot {lines}")
     return found
 
