@@ -200,6 +200,11 @@ static void figures(void)
         ok(profit > 0 && profit < sharing * (long)PAGE, "general_profit %ld for %ld pages", profit,
            sharing);
     }
+    if (only_us && on_merganser()) { /* a page of records for each 128 pages, begun ones whole */
+        long cost = sharing * (long)PAGE - profit, records = 500 / 128 + 1;
+        ok(cost > records * (long)PAGE && cost < (records + 4) * (long)PAGE,
+           "it charges pages of records, and what finds them (%ld)", cost);
+    }
     if (stat_of_self("ksm_rmap_items") < 0) {
         skip("no ksm_stat in this kernel");
         return;
@@ -233,6 +238,8 @@ static void cap_on_merged_pages(void)
     ok(ksm_scan(6), "six passes");
     ok_equal(ksm_get("pages_shared"), 2, "there are two");
     ok_equal(ksm_get("kernel_pages_allocated"), 2, "by the other name, too");
+    ok_equal(ksm_set("max_kernel_pages", 1), 0, "at most one");
+    ok(ksm_scan(4) && ksm_get("pages_shared") == 2, "what is merged stays, and no more comes");
     ok_equal(ksm_set("max_kernel_pages", 0), 0, "no limit any more");
     bool all = true;
     for (int i = 0; i < 5; i++) {

@@ -243,8 +243,43 @@ static void sharers_are_limited(void)
     ksm_set("run", 1);
     ok(ksm_scan(2) && ksm_kb(area) == 4 * PAGES, "they stay merged");
     finish(pid);
+    ok(!on_merganser() || ksm_get("stable_node_chains") == 1, "their frames are a chain");
+    uint64_t kept = frame_of(area);
+    for (size_t i = 1; i < PAGES; i++) {
+        if (frame_of(area + i * PAGE) != kept) {
+            madvise(area + i * PAGE, PAGE, MADV_DONTNEED);
+        }
+    }
+    ok(!on_merganser() || ksm_get("stable_node_chains") == 0, "one frame alone is none");
+    ok(!on_merganser() || ksm_get("stable_node_dups") == 0, "and no duplicate");
     ksm_set("run", 2);
     ok_equal(ksm_set("max_page_sharing", sharing), 0, "the limit is what it was");
+}
+
+/* Frame numbers are for root, merging one's own memory for everybody. */
+static void as_another(void)
+{
+    byte *page = map_pages(1, RW);
+    page[0] = 1;
+    if (setuid(1000) < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0) {
+        _exit(99);
+    }
+    uint64_t entry = entry_of(page);
+    int seen = entry & PRESENT && !PFN(entry) && entry & EXCLUSIVE ? 0 : 1;
+    seen |= open("/proc/kpageflags", O_RDONLY) < 0 && errno == EACCES ? 0 : 2;
+    seen |= open("/proc/kpagecount", O_RDONLY) < 0 && errno == EACCES ? 0 : 4;
+    seen |= madvise(page, PAGE, MADV_MERGEABLE) == 0 ? 0 : 8;
+    seen |= ksm_merging(getpid()) >= 0 && ksm_merging(getppid()) < 0 ? 0 : 16;
+    seen |= ksm_set("run", 1) < 0 && errno == EACCES && ksm_get("run") >= 0 ? 0 : 32;
+    if (prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) >= 0) {
+        seen |= prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0) == 0 ? 0 : 64;
+    }
+    _exit(seen);
+}
+
+static void for_everybody(void)
+{
+    ok_equal(tap_child(as_another), 0, "what an ordinary user sees and may do");
 }
 
 int main(int argc, char **argv)
@@ -254,6 +289,7 @@ int main(int argc, char **argv)
         TAP_CASE(zero_frames),    TAP_CASE(copies_are_counted),
         TAP_CASE(rollup),         TAP_CASE(figures_of_a_process),
         TAP_CASE(without_memory), TAP_CASE(sharers_are_limited),
+        TAP_CASE(for_everybody),
     };
     return KSM_MAIN(cases);
 }

@@ -104,6 +104,7 @@ static void executed(void)
     ok(WEXITSTATUS(status) & 1, "it still is on");
     ok(WEXITSTATUS(status) & 2, "new memory is mergeable");
     ok(WEXITSTATUS(status) & 4, "the program's data is mergeable");
+    ok(!!(WEXITSTATUS(status) & 8) == on_merganser(), "the new stack is, but on Linux");
 }
 
 static int after_exec(void)
@@ -112,6 +113,7 @@ static int after_exec(void)
     int seen = prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) == 1 ? 1 : 0;
     seen |= smaps_flag(map_island(2, RW), "mg") ? 2 : 0;
     seen |= smaps_flag(&data, "mg") ? 4 : 0;
+    seen |= smaps_flag(&seen, "mg") ? 8 : 0;
     return seen;
 }
 
