@@ -271,7 +271,7 @@ s64 ksm_unshare_range(struct vma *vma, va_t start, va_t end)
 }
 
 /* A space whose turn in this round is still to come, referenced. */
-static struct mm *next_to_unmerge(u64 round)
+static struct mm *next_of_round(u64 round)
 {
     struct mm *found = NULL;
 
@@ -279,9 +279,9 @@ static struct mm *next_to_unmerge(u64 round)
     for (struct list *at = ksm_spaces.next; at != &ksm_spaces && !found; at = at->next) {
         struct ksm_mm *space = container_of(at, struct ksm_mm, link);
 
-        if (space->unmerge_round == round)
+        if (space->round == round)
             continue;
-        space->unmerge_round = round;
+        space->round = round;
         if (ksm_mm_try_get(space->mm))
             found = space->mm;
     }
@@ -304,20 +304,37 @@ static s64 unmerge_space(struct mm *mm)
     return error;
 }
 
-s64 ksm_unmerge_all(void)
+static s64 forget_space(struct mm *mm)
+{
+    ksm_forget_range(mm, 0, USER_END);
+    return 0;
+}
+
+/* Each registered space once, with its lock held for writing, until there is an error. */
+static s64 all_spaces(s64 (*visit)(struct mm *mm))
 {
     static u64 round;
     struct mm *mm;
     s64 error = 0;
 
     round++;
-    while (!error && (mm = next_to_unmerge(round))) {
+    while (!error && (mm = next_of_round(round))) {
         rwsem_write(&mm->lock);
-        error = unmerge_space(mm);
+        error = visit(mm);
         rwsem_write_done(&mm->lock);
         mm_put(mm);
     }
     return error;
+}
+
+s64 ksm_unmerge_all(void)
+{
+    return all_spaces(unmerge_space);
+}
+
+void ksm_forget_all(void)
+{
+    all_spaces(forget_space);
 }
 
 s64 ksm_set_domain(struct mm *mm, u32 domain)

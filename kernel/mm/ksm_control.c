@@ -86,7 +86,8 @@ static s64 forget_everything(void)
 {
     if (atomic_load(&ksm_stats.shared))
         return -EBUSY;
-    return ksm_unmerge_all();
+    ksm_forget_all();
+    return 0;
 }
 
 /* A rule that merged pages rely on gets another value. */

@@ -35,7 +35,7 @@ struct ksm_mm {
     struct list link;       /* in ksm_spaces; guarded by ksm_lock */
     struct radix leaves;    /* address / KSM_LEAF_SPAN -> page of items; guarded by mm->lock */
     _Atomic u64 item_count; /* items not KSM_NONE */
-    u64 unmerge_round;      /* of ksm_unmerge_all; guarded by ksm_scan_mutex */
+    u64 round;              /* of all_spaces; guarded by ksm_scan_mutex */
 };
 
 struct ksm_stats {
@@ -145,6 +145,9 @@ bool ksm_mm_try_get(struct mm *mm);
 /* Everything merged becomes private again, in all spaces, and every record is forgotten: 0 or
  * -ENOMEM. ksm_scan_mutex held. */
 s64 ksm_unmerge_all(void);
+/* Every record is forgotten; zero pages stay where they are. Nothing may be merged.
+ * ksm_scan_mutex held. */
+void ksm_forget_all(void);
 /* Another index, empty like the present one: 0 or -ENOMEM. ksm_scan_mutex held. */
 s64 ksm_set_index(const struct merge_index_ops *ops);
 

@@ -351,7 +351,7 @@ static void ksmd(void *unused)
         else
             wait_cancel(&ksm_wake);
         if (work_to_do())
-            scan_batch(MAX(atomic_load(&ksm_pages_to_scan), 1ul));
+            scan_batch(atomic_load(&ksm_pages_to_scan));
         sched_point();
     }
 }

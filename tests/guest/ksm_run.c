@@ -83,6 +83,21 @@ static void unmerged(void)
     ok(ksm_wait_pages(area, 20) && ksm_wait_pages(more, 20), "everything merges again");
 }
 
+static void no_pages(void)
+{
+    byte *area = mergeable(4, 8005);
+    ok(ksm_wait_pages(area, 4), "the scanner runs");
+    ok_equal(ksm_set("pages_to_scan", 0), 0, "no pages to scan");
+    pause_ms(100); /* a batch may be under way */
+    long scans = ksm_get("full_scans"), scanned = ksm_get("pages_scanned");
+    byte *more = mergeable(4, 8005);
+    pause_ms(300);
+    ok(ksm_get("full_scans") == scans && ksm_get("pages_scanned") == scanned, "none are scanned");
+    ok_equal(ksm_kb(more), 0, "nor merged");
+    as_before();
+    ok(ksm_wait_pages(more, 4), "until there are some");
+}
+
 /* --- many processes --- */
 
 enum { PROCESSES = 12, PAGES = 48 };
@@ -257,7 +272,8 @@ static void advised(void)
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {
-        TAP_CASE(woken),          TAP_CASE(unmerged), TAP_SLOW_CASE(many_processes, 100),
+        TAP_CASE(woken),          TAP_CASE(unmerged),
+        TAP_CASE(no_pages),       TAP_SLOW_CASE(many_processes, 100),
         TAP_CASE(skipped_visits), TAP_CASE(advised),
     };
     return KSM_MAIN(cases);
