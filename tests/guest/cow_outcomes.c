@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "ksm.h"
 #include "proc.h"
+#include "tunable.h"
 
 #define PAGES 256
 #define SEED 900
@@ -17,7 +18,7 @@ static long events(const char *name)
 
 static void set_policy(const char *policy)
 {
-    ok_equal(spill("/proc/merganser/tunables/cow.policy", policy), 0, "policy %s", policy);
+    ok_equal(tunable_set("cow.policy", policy), 0, "policy %s", policy);
 }
 
 /* Writes to each page, and checks that nothing else in it changed. */
@@ -57,11 +58,11 @@ static void forked(const char *policy, const char *outcome_shared, const char *o
 {
     byte *area = private_area();
     set_policy(policy);
-    pid_t child = start(sleep_for_ever);
+    pid_t child = start(sleep_forever);
     ok_counted(area, outcome_shared);
     finish(child);
 
-    child = start(sleep_for_ever);
+    child = start(sleep_forever);
     finish(child);
     ok_counted(area, outcome_left);
     munmap(area, PAGES * PAGE);
@@ -127,9 +128,9 @@ static void of_a_file(void)
 
 static void knob(void)
 {
-    ok_errno(spill("/proc/merganser/tunables/cow.policy", "sometimes"), EINVAL, "no such policy");
-    ok_errno(spill("/proc/merganser/tunables/cow.policy", "exac"), EINVAL, "not half a name");
-    ok(strcmp(slurp("/proc/merganser/tunables/cow.policy"), "exact\n") == 0, "it stays exact");
+    ok_errno(tunable_set("cow.policy", "sometimes"), EINVAL, "no such policy");
+    ok_errno(tunable_set("cow.policy", "exac"), EINVAL, "not half a name");
+    ok(strcmp(slurp(tunable_path("cow.policy")), "exact\n") == 0, "it stays exact");
 }
 
 int main(int argc, char **argv)

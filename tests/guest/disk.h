@@ -11,21 +11,13 @@
 #include <time.h>
 
 #include "memory.h"
+#include "tunable.h"
 
 #define MIB (1l << 20)
 #define SECTOR 512l
 enum { PLAIN = 32, SLOW = 16, BAD = 8 }; /* MiB */
 #define BAD_SECTOR 1024
 #define LATE_NS 500000000l /* a request to the slow disk right behind another waits longer */
-
-static inline long read_number(const char *path)
-{
-    char text[32] = "";
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    close(fd);
-    return got > 0 ? atol(text) : -1;
-}
 
 /* The path of the disk of a size in a static buffer, or NULL. */
 static inline const char *disk_path(long mib)
@@ -51,27 +43,6 @@ static inline int disk_open(long mib, int flags)
         bail("the disk of %ld MiB", mib);
     }
     return fd;
-}
-
-static inline int write_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t written = write(fd, text, strlen(text));
-    close(fd);
-    return written == (ssize_t)strlen(text) ? 0 : -1;
-}
-
-static inline int tunable_set(const char *name, const char *value)
-{
-    char path[128];
-    snprintf(path, sizeof path, "/proc/merganser/tunables/%s", name);
-    return write_text(path, value);
-}
-
-/* How many frames have wrong counts. */
-static inline long audit(void)
-{
-    return read_number("/proc/merganser/tunables/mm.audit");
 }
 
 static inline void sleep_ns(long ns)

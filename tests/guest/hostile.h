@@ -9,17 +9,9 @@
 #include <sys/sysinfo.h>
 
 #include "proc.h"
+#include "tunable.h"
 
 #define NATIVE_STACK 16384ul
-
-/* The number behind a tunable's name, -1 if it can't be read. */
-static inline long tunable(const char *name)
-{
-    char path[128];
-    snprintf(path, sizeof path, "/proc/merganser/tunables/%s", name);
-    const char *text = slurp(path);
-    return text && *text ? atol(text) : -1;
-}
 
 static inline long free_bytes(void)
 {
@@ -40,7 +32,7 @@ static inline void all_is_well(long before)
 {
     bool back = eventually(free_bytes() >= before - slack_bytes(), 10000);
     ok(back, "memory is free again (%ld of %ld KiB)", free_bytes() / 1024, before / 1024);
-    ok_equal(tunable("mm.audit"), 0, "the counts of all frames are right");
+    ok_equal(audit(), 0, "the counts of all frames are right");
     pid_t pid = fork();
     if (pid == 0) {
         execl("/bin/busybox", "true", NULL);

@@ -27,12 +27,9 @@
 /* The number in a file below /sys/kernel/mm/ksm, or -1. */
 static inline long ksm_get(const char *name)
 {
-    char path[128], text[64] = "";
+    char path[128];
     snprintf(path, sizeof path, KSM_PATH "%s", name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    close(fd);
-    return got > 0 ? atol(text) : -1;
+    return read_number(path);
 }
 
 /* Writes a knob; 0, or -1 with errno. */
@@ -114,10 +111,9 @@ static inline bool ksm_scan(long passes)
 /* Merged pages of a process, or -1 where the kernel keeps no account. */
 static inline long ksm_merging(pid_t pid)
 {
-    char path[64], line[64];
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/ksm_merging_pages", (int)pid);
-    struct lines *lines = lines_open(path);
-    return lines && lines_next(lines, line, sizeof line) ? atol(line) : -1;
+    return read_number(path);
 }
 
 /* Nobody else on this machine has anything to merge, so that its figures are ours alone. */

@@ -164,12 +164,12 @@ static void by_tree(void)
 {
     ksm_set("run", 2);
     ksm_set("run", 0);
-    ok_equal(tunable_set("ksm.index", "tree"), 0, "the other index");
+    ok_equal(ksm_set_text("index", "tree"), 0, "the other index");
     ksm_set("run", 1);
     all_ways();
     ksm_set("run", 2);
     ksm_set("run", 0);
-    ok_equal(tunable_set("ksm.index", "hash"), 0, "back to the first");
+    ok_equal(ksm_set_text("index", "hash"), 0, "back to the first");
     ksm_set("run", 1);
 }
 

@@ -53,7 +53,7 @@ static void have_pages(int node)
         bool merged = ksm_wait_pages(area, PAGES) && ksm_scan(4);
         told->pfn[node] = merged ? frame_of_all(area) : ~0ull;
     }
-    sleep_for_ever();
+    sleep_forever();
 }
 
 /* Both processes find their pages merged under the present rule. */

@@ -49,7 +49,7 @@ static void merged_frames(void)
     ok(!(entry_of(area) & EXCLUSIVE), "so not once");
     ok_equal(ksm_kb(area), 32, "KSM in smaps, not divided by the sharers");
     ok_equal(smaps_number(area, "Pss"), 4, "while Pss is");
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok_equal(frame_maps(pfn), 16, "sixteen times after fork");
     finish(pid);
     for (size_t i = 1; i < 8; i++) {
@@ -233,7 +233,7 @@ static void sharers_are_limited(void)
         least = maps < least ? maps : least;
     }
     ok(least >= 1 && most == SHARING, "no frame has more than four mappings (%d)", (int)most);
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     uint64_t forked = 0;
     for (size_t i = 0; i < PAGES; i++) {
         uint64_t maps = frame_maps(frame_of(area + i * PAGE));

@@ -123,18 +123,3 @@ static inline const char *link_text(const char *path)
     text[length < 0 ? 0 : length] = '\0';
     return text;
 }
-
-/* What a child does that only has to be there. */
-static inline void sleep_for_ever(void)
-{
-    for (;;) {
-        pause();
-    }
-}
-
-/* Ends such a child. */
-static inline void finish(pid_t pid)
-{
-    kill(pid, SIGKILL);
-    waitpid(pid, NULL, 0);
-}

@@ -87,7 +87,7 @@ static void uptime_and_load(void)
     pause_ms(60);
     sscanf(slurp("/proc/uptime"), "%lf", &second);
     ok(second - first >= 0.05 && second - first < 10, "it goes on: %.2f", second - first);
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok_equal(sscanf(slurp("/proc/loadavg"), "%lf %lf %lf %d/%d %d", &load[0], &load[1], &load[2],
                     &running, &all, &last),
              6, "load: %s", slurp("/proc/loadavg"));

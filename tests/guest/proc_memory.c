@@ -86,7 +86,7 @@ static void smaps_count_pages(void)
     ok_equal(smaps_number(area, "Swap"), 0, "not swapped");
     ok_equal(smaps_number(area, "KernelPageSize"), 4, "page size");
     ok(smaps_flag(area, "rd") && smaps_flag(area, "wr") && !smaps_flag(area, "ex"), "flags");
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok_equal(smaps_number(area, "Pss"), 6, "after fork, half of them");
     ok_equal(smaps_number(area, "Private_Dirty"), 0, "nothing is private");
     ok_equal(smaps_number(area, "Shared_Clean") + smaps_number(area, "Shared_Dirty"), 12, "shared");
@@ -151,7 +151,7 @@ static byte *common;
 static void change_and_sleep(void)
 {
     common[0] = 77;
-    sleep_for_ever();
+    sleep_forever();
 }
 
 static void memory_of_a_child(void)
@@ -180,7 +180,7 @@ static void pagemap_shows_pages(void)
     ok(entries[1] & EXCLUSIVE, "mapped once");
     ok_errno(pread(fd, entries, 7, at), EINVAL, "whole entries only");
     ok_errno(pread(fd, entries, 8, at + 4), EINVAL, "at their places");
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok(!(entry_of(area + PAGE) & EXCLUSIVE), "after fork, mapped twice");
     finish(pid);
     ok(entry_of(area + PAGE) & EXCLUSIVE, "and once again");
@@ -199,7 +199,7 @@ static void frames_have_counts_and_flags(void)
     }
     ok(pread(counts, &count, 8, (off_t)pfn * 8) == 8 && count == 1, "one mapping");
     ok(pread(kinds, &flags, 8, (off_t)pfn * 8) == 8 && flags >> 12 & 1, "of anonymous memory");
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok(pread(counts, &count, 8, (off_t)pfn * 8) == 8 && count == 2, "two after fork");
     finish(pid);
     ok_errno(pread(counts, &count, 8, (off_t)pfn * 8 + 1), EINVAL, "whole entries only");

@@ -66,9 +66,9 @@ static void stat_has_52_fields(void)
 
 static void start_times_are_ordered(void)
 {
-    pid_t first = start(sleep_for_ever);
+    pid_t first = start(sleep_forever);
     pause_ms(30);
-    pid_t second = start(sleep_for_ever);
+    pid_t second = start(sleep_forever);
     unsigned long long one = stat_field(proc_path(first, "stat"), 22);
     unsigned long long two = stat_field(proc_path(second, "stat"), 22);
     ok(one + 2 <= two && two < one + 1000, "in ticks of 10 ms since boot: %llu, %llu", one, two);
@@ -133,7 +133,7 @@ static void signal_masks_are_shown(void)
 
 static void states_change(void)
 {
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok(eventually(state_of(pid) == 'S', 5000), "a sleeper is in S");
     const char *where = slurp(proc_path(pid, "wchan"));
     ok(where && (strcmp(where, "0") == 0 || strstr(where, "pause")), "where: %s", where);
@@ -157,7 +157,7 @@ static void states_change(void)
 static void a_file_outlives_its_process(void)
 {
     char text[64];
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     int dir = open(proc_path(pid, ""), O_RDONLY | O_DIRECTORY);
     int file = open(proc_path(pid, "status"), O_RDONLY);
     ok(dir >= 0 && file >= 0, "open");
@@ -173,7 +173,7 @@ static void name_can_be_written(void)
     prctl(PR_GET_NAME, text);
     ok(strcmp(text, "a name longer t") == 0, "the first 15 bytes are the name: %s", text);
     ok(strcmp(slurp("/proc/self/comm"), "a name longer t\n") == 0, "and are read back");
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok(spill(proc_path(pid, "comm"), "x") < 0 && errno == EINVAL, "only by the process itself");
     finish(pid);
 }
@@ -243,7 +243,7 @@ static void adjusts_who_goes_first(void)
     ok(spill(path, "1001") < 0 && errno == EINVAL, "1000 at most");
     ok(spill(path, "-1001") < 0 && errno == EINVAL, "-1000 at least");
     ok(spill(path, "many") < 0 && errno == EINVAL, "a number");
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     ok(strcmp(slurp(proc_path(pid, "oom_score_adj")), "500\n") == 0, "a child has its parent's");
     finish(pid);
     long high = atol(slurp("/proc/self/oom_score"));
@@ -292,7 +292,7 @@ static void threads_have_directories(void)
 
 static void processes_are_listed(void)
 {
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     int self = 0, child = 0, init = 0, last = 0, ordered = 1;
     DIR *dir = opendir("/proc");
     for (struct dirent *entry; dir && (entry = readdir(dir));) {
@@ -316,7 +316,7 @@ static void strangers_may_not_look(void)
         skip("needs root to become somebody else");
         return;
     }
-    pid_t pid = start(sleep_for_ever);
+    pid_t pid = start(sleep_forever);
     if (setresuid(1234, 1234, 1234) != 0) {
         bail("setresuid");
     }

@@ -37,10 +37,9 @@ static inline void pause_ms(long milliseconds)
 /* Waits until the condition holds; gives up, and is false, after so many milliseconds. */
 #define eventually(condition, milliseconds)                                                        \
     ({                                                                                             \
-        long eventually_end = now_ns(CLOCK_MONOTONIC) + (milliseconds) * 1000000l;                 \
+        long eventually_end = now_ns(CLOCK_MONOTONIC) + (milliseconds)*1000000l;                   \
         bool eventually_good;                                                                      \
-        while (!(eventually_good = (condition)) &&                                                 \
-               now_ns(CLOCK_MONOTONIC) < eventually_end) {                                         \
+        while (!(eventually_good = (condition)) && now_ns(CLOCK_MONOTONIC) < eventually_end) {     \
             pause_ms(2);                                                                           \
         }                                                                                          \
         eventually_good;                                                                           \
@@ -76,9 +75,17 @@ static inline int exited(int number)
     return number << 8;
 }
 
+/* What a child does that only has to be there. */
 static inline void sleep_forever(void)
 {
     for (;;) {
         pause();
     }
+}
+
+/* Ends such a child. */
+static inline void finish(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    reap(pid);
 }

@@ -7,7 +7,7 @@
 #include <sys/time.h>
 #include <time.h>
 
-#include "tap.h"
+#include "process.h"
 
 static volatile int count, last_number, last_code, depth, deepest;
 static volatile pid_t last_pid;
@@ -47,13 +47,6 @@ static sigset_t set_of(int number)
     sigemptyset(&set);
     sigaddset(&set, number);
     return set;
-}
-
-static void pause_ms(long milliseconds)
-{
-    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-    while (nanosleep(&time, &time) < 0) {
-    }
 }
 
 static void to_oneself(void)

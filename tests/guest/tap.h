@@ -185,6 +185,16 @@ static inline int spill(const char *path, const char *text)
     return written == (ssize_t)strlen(text) ? 0 : -1;
 }
 
+/* The number a file begins with, -1 if it is empty or can't be read. */
+static inline long read_number(const char *path)
+{
+    char text[32] = "";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    close(fd);
+    return got > 0 ? atol(text) : -1;
+}
+
 /* Forks, runs the function in the child, and returns its wait status. */
 static inline int tap_child(void (*run)(void))
 {
