@@ -45,18 +45,9 @@ static void ok_counted(byte *area, const char *name)
        name);
 }
 
-static byte *private_area(void)
-{
-    byte *area = map_island(PAGES, RW);
-    for (size_t i = 0; i < PAGES; i++) {
-        fill_page(area + i * PAGE, SEED + i);
-    }
-    return area;
-}
-
 static void forked(const char *policy, const char *outcome_shared, const char *outcome_left)
 {
-    byte *area = private_area();
+    byte *area = map_unique(PAGES, SEED);
     set_policy(policy);
     pid_t child = start(sleep_forever);
     ok_counted(area, outcome_shared);
@@ -72,9 +63,8 @@ static void forked(const char *policy, const char *outcome_shared, const char *o
 /* Pairs of pages that are merged; the second of each pair goes before the first is written. */
 static void merged(const char *policy, const char *outcome_shared, const char *outcome_left)
 {
-    byte *area = private_area(), *other = private_area();
-    madvise(area, PAGES * PAGE, MADV_MERGEABLE);
-    madvise(other, PAGES * PAGE, MADV_MERGEABLE);
+    byte *area = offered(map_unique(PAGES, SEED), PAGES);
+    byte *other = offered(map_unique(PAGES, SEED), PAGES);
     set_policy(policy);
     ok(ksm_wait_pages(area, PAGES) && ksm_wait_pages(other, PAGES), "all pages are merged");
     ksm_set("run", 0);
@@ -113,7 +103,7 @@ static void copy(void)
 static void of_a_file(void)
 {
     int fd = open("/tmp/cow-outcomes", O_RDWR | O_CREAT | O_TRUNC, 0600);
-    byte *content = private_area();
+    byte *content = map_unique(PAGES, SEED);
     if (write(fd, content, PAGES * PAGE) != (ssize_t)(PAGES * PAGE)) {
         bail("no file");
     }

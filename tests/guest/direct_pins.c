@@ -32,7 +32,7 @@ static bool pages_hold(const byte *area, uint64_t seed)
 }
 
 /* Pages with the old content, into which the new one is on its way from the slow disk. */
-static struct flight start(byte *area)
+static struct flight prepare(byte *area)
 {
     struct flight flight = {.fd = disk_open(SLOW, O_RDWR | O_DIRECT), .memory = area};
     flight.bytes = PAGES * PAGE;
@@ -75,7 +75,7 @@ static long event(const char *name)
 static void forked(void)
 {
     byte *area = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     int go[2], status = -1;
     if (pipe(go)) {
         bail("pipe");
@@ -127,7 +127,7 @@ static void written_beside(void)
 static void protected_between(void)
 {
     byte *area = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     flight_start(&flight);
     mprotect(area, PAGES * PAGE, PROT_READ);
     mprotect(area, PAGES * PAGE, RW);
@@ -141,7 +141,7 @@ static void protected_between(void)
 static void made_read_only(void)
 {
     byte *area = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     flight_start(&flight);
     mprotect(area, PAGES * PAGE, PROT_READ);
     ok_in_flight(&flight);
@@ -151,7 +151,7 @@ static void made_read_only(void)
 static void merged(void)
 {
     byte *area = map_pages(4 * PAGES, RW), *into = area + PAGES * PAGE;
-    struct flight flight = start(into);
+    struct flight flight = prepare(into);
     ksm_set("pages_to_scan", 10000);
     ksm_set("sleep_millisecs", 0);
     for (size_t i = 0; i < 4; i++) {
@@ -176,7 +176,7 @@ static void merged(void)
 static void merged_before(void)
 {
     byte *area = map_pages(2 * PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     fill_pages(area + PAGES * PAGE, OLD);
     madvise(area, 2 * PAGES * PAGE, MADV_MERGEABLE);
     ksm_scan(3);
@@ -190,7 +190,7 @@ static void merged_before(void)
 static void unmapped(void)
 {
     byte *area = map_pages(PAGES, RW), *again;
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     flight_start(&flight);
     munmap(area, PAGES * PAGE);
     again = mmap(area, PAGES * PAGE, RW, ANON | MAP_FIXED, -1, 0);
@@ -204,7 +204,7 @@ static void unmapped(void)
 static void moved(void)
 {
     byte *area = map_pages(PAGES, RW), *place = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     flight_start(&flight);
     flight.memory = mremap(area, PAGES * PAGE, PAGES * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
     ok(flight.memory == place, "the pages are moved");
@@ -215,7 +215,7 @@ static void moved(void)
 static void discarded(void)
 {
     byte *area = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     flight_start(&flight);
     madvise(area, PAGES * PAGE, MADV_DONTNEED);
     ok_in_flight(&flight);
@@ -270,7 +270,7 @@ static void ended(void)
 static void closed(void)
 {
     byte *area = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     flight_start(&flight);
     ok_equal(close(flight.fd), 0, "the disk is closed");
     ok_in_flight(&flight);
@@ -283,7 +283,7 @@ static void closed(void)
 static void written_by_other(void)
 {
     byte *area = map_pages(PAGES, RW);
-    struct flight flight = start(area);
+    struct flight flight = prepare(area);
     int status;
     flight.write = true;
     flight.position = 10 * MIB;

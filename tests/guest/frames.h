@@ -39,6 +39,17 @@ static inline uint64_t frame_of(const void *address)
     return entry & PRESENT ? PFN(entry) : 0;
 }
 
+/* True if the pages all have this frame. */
+static inline bool all_in_frame(const byte *area, size_t pages, uint64_t pfn)
+{
+    for (size_t i = 0; i < pages; i++) {
+        if (frame_of(area + i * PAGE) != pfn) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static inline uint64_t frame_flags(uint64_t pfn)
 {
     return table_entry("/proc/kpageflags", pfn);

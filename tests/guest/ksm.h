@@ -9,9 +9,9 @@
 
 #include <sys/file.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 #include "memory.h"
+#include "process.h"
 
 #ifndef MADV_MERGEABLE
 #define MADV_MERGEABLE 12
@@ -91,21 +91,14 @@ static inline bool ksm_take(void)
 
 static inline void ksm_pause_ms(long milliseconds)
 {
-    struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
-    nanosleep(&time, NULL);
+    pause_ms(milliseconds);
 }
 
 /* Waits until the scanner has finished so many more passes; false if it takes over 30 seconds. */
 static inline bool ksm_scan(long passes)
 {
     long goal = ksm_get("full_scans") + passes;
-    for (int i = 0; i < 6000; i++) {
-        if (ksm_get("full_scans") >= goal) {
-            return true;
-        }
-        ksm_pause_ms(5);
-    }
-    return false;
+    return eventually(ksm_get("full_scans") >= goal, 30000);
 }
 
 /* Merged pages of a process, or -1 where the kernel keeps no account. */
@@ -131,25 +124,31 @@ static inline long ksm_kb(const void *address)
 /* Waits until the mapping of address holds just so many merged pages; false after 20 seconds. */
 static inline bool ksm_wait_pages(const void *address, long pages)
 {
-    for (int i = 0; i < 4000; i++) {
-        if (ksm_kb(address) == pages * 4) {
-            return true;
-        }
-        ksm_pause_ms(5);
+    return eventually(ksm_kb(address) == pages * 4, 20000);
+}
+
+/* Offers memory for merging; returns it. */
+static inline byte *offered(byte *area, size_t pages)
+{
+    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
+        bail("madvise(MADV_MERGEABLE)");
     }
-    return false;
+    return area;
 }
 
 /* An island of pages that all hold fill_page(seed), offered for merging. */
 static inline byte *mergeable(size_t pages, uint64_t seed)
 {
-    byte *area = map_island(pages, RW);
-    for (size_t i = 0; i < pages; i++) {
-        fill_page(area + i * PAGE, seed);
-    }
-    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
-        bail("madvise(MADV_MERGEABLE)");
-    }
+    return offered(map_equal(pages, seed), pages);
+}
+
+/* Such an island whose pages are merged; the scanner stands. */
+static inline byte *ksm_merged(size_t pages, uint64_t seed)
+{
+    ksm_set("run", 1);
+    byte *area = mergeable(pages, seed);
+    ok(ksm_wait_pages(area, (long)pages), "%zu pages are merged", pages);
+    ok_equal(ksm_set("run", 0), 0, "the scanner stands");
     return area;
 }
 

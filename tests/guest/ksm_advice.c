@@ -16,26 +16,6 @@
 #define MLOCK_ONFAULT 1
 #endif
 
-/* Pages of this content that are merged, and the scanner stands. */
-static byte *merged(size_t pages, uint64_t seed)
-{
-    ksm_set("run", 1);
-    byte *area = mergeable(pages, seed);
-    ok(ksm_wait_pages(area, (long)pages), "%zu pages are merged", pages);
-    ok_equal(ksm_set("run", 0), 0, "the scanner stands");
-    return area;
-}
-
-static bool all_hold(const byte *area, size_t pages, uint64_t seed)
-{
-    for (size_t i = 0; i < pages; i++) {
-        if (!page_holds(area + i * PAGE, seed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void bad_ranges(void)
 {
     static const int advices[] = {MADV_MERGEABLE, MADV_UNMERGEABLE};
@@ -118,7 +98,7 @@ static void private_file(void)
 
 static void forked(void)
 {
-    byte *area = merged(10, 7301);
+    byte *area = ksm_merged(10, 7301);
     pid_t pid = fork();
     if (pid == 0) {
         bool good = smaps_flag(area, "mg") && all_hold(area, 10, 7301);
@@ -162,7 +142,7 @@ static void become_another(void)
 
 static void executed(void)
 {
-    merged(4, 7303);
+    ksm_merged(4, 7303);
     ok_equal(tap_child(become_another), 0, "a new program has no marks and nothing merged");
 }
 
@@ -173,7 +153,7 @@ static int after_exec(void)
 
 static void moved(void)
 {
-    byte *area = merged(8, 7304), *place = map_island(8, PROT_NONE);
+    byte *area = ksm_merged(8, 7304), *place = map_island(8, PROT_NONE);
     byte *there = mremap(area, 8 * PAGE, 8 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
     ok(there == place && all_hold(there, 8, 7304), "moved");
     ok_equal(ksm_kb(there), 0, "pages are private");
@@ -192,7 +172,7 @@ static void moved(void)
 /* Only the part that moves is made private. */
 static void moved_in_part(void)
 {
-    byte *area = merged(8, 7305), *place = map_island(4, PROT_NONE);
+    byte *area = ksm_merged(8, 7305), *place = map_island(4, PROT_NONE);
     byte *there = mremap(area + 2 * PAGE, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place);
     ok(there == place, "the middle is moved");
     ok_equal(ksm_kb(there), 0, "and private");
@@ -203,7 +183,7 @@ static void moved_in_part(void)
 
 static void locked(void)
 {
-    byte *area = merged(12, 7306);
+    byte *area = ksm_merged(12, 7306);
     mprotect(area + 8 * PAGE, 4 * PAGE, PROT_READ);
     ok_equal(syscall(SYS_mlock2, area, 4 * PAGE, MLOCK_ONFAULT), 0, "locked when touched");
     ok_equal(ksm_kb(area), 16, "they stay merged");
@@ -219,7 +199,7 @@ static void locked(void)
 
 static void dropped(void)
 {
-    byte *area = merged(8, 7307);
+    byte *area = ksm_merged(8, 7307);
     ok_equal(madvise(area, 4 * PAGE, MADV_DONTNEED), 0, "four are dropped");
     ok_equal(ksm_kb(area), 16, "four are left");
     ok(page_is_zero(area) && smaps_flag(area, "mg"), "the place is empty, and still marked");

@@ -28,26 +28,6 @@ static int offer(int area, const void *start, uint32_t pages)
     return ioctl(area, KSM_REGISTER_MEMORY_REGION, &region);
 }
 
-/* Pages that all hold the same. */
-static byte *equal_pages(size_t pages, uint64_t seed)
-{
-    byte *area = map_island(pages, RW);
-    for (size_t i = 0; i < pages; i++) {
-        fill_page(area + i * PAGE, seed);
-    }
-    return area;
-}
-
-static bool all_hold(const byte *start, size_t pages, uint64_t seed)
-{
-    for (size_t i = 0; i < pages; i++) {
-        if (!page_holds(start + i * PAGE, seed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void calls(void)
 {
     int area = new_area();
@@ -65,7 +45,7 @@ static void calls(void)
 
 static void regions_are_checked(void)
 {
-    byte *start = equal_pages(8, 1);
+    byte *start = map_equal(8, 1);
     int area = new_area(), other = new_area();
     struct ksm_memory_region good = {.npages = 1, .addr = (uint64_t)start}, bad = good;
     bad.pad = 1;
@@ -126,7 +106,7 @@ static void scanner(void)
 static void as_another(void)
 {
     struct ksm_kthread_info info = {0};
-    byte *start = equal_pages(1, 2);
+    byte *start = map_equal(1, 2);
     bool right = setuid(1000) == 0;
     int own = open("/dev/ksm", O_RDWR), area = ioctl(own, KSM_CREATE_SHARED_MEMORY_AREA);
     right = right && ioctl(own, KSM_START_STOP_KTHREAD, &info) < 0 && errno == EPERM;
@@ -141,7 +121,7 @@ static void users(void)
 
 static void merges_and_parts(void)
 {
-    byte *first = equal_pages(16, 3), *second = equal_pages(16, 3);
+    byte *first = map_equal(16, 3), *second = map_equal(16, 3);
     int one = new_area(), two = new_area();
     ok_equal(offer(one, first, 16), 0, "a region of one area");
     ok_equal(offer(two, second, 16), 0, "and one of another");
@@ -177,7 +157,7 @@ static void offer_and_end(void)
 
 static void offer_and_become_another(void)
 {
-    if (offer(inherited, equal_pages(16, 6), 16) < 0) {
+    if (offer(inherited, map_equal(16, 6), 16) < 0) {
         _exit(1);
     }
     execl("/bin/busybox", "true", NULL);
@@ -186,7 +166,7 @@ static void offer_and_become_another(void)
 
 static void ends(void)
 {
-    byte *start = equal_pages(16, 7);
+    byte *start = map_equal(16, 7);
     inherited = new_area();
     offer(inherited, start, 16);
     long before = free_megabytes();

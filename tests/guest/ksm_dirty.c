@@ -51,13 +51,12 @@ static void write_into_parent(byte *to, const byte *content)
 
 static bool by_other(byte *to, const byte *content, unsigned page)
 {
-    int status;
     (void)page;
     pid_t pid = fork();
     if (pid == 0) {
         write_into_parent(to, content);
     }
-    return waitpid(pid, &status, 0) == pid && status == 0;
+    return reap(pid) == 0;
 }
 
 static bool by_disk(byte *to, const byte *content, unsigned page)

@@ -21,16 +21,6 @@ static int set_domain(pid_t pid, const char *domain)
     return spill(proc_path(pid, "merge_domain"), domain);
 }
 
-static bool all_hold(const byte *area, uint64_t seed)
-{
-    for (size_t i = 0; i < PAGES; i++) {
-        if (!page_holds(area + i * PAGE, seed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void as_another(void)
 {
     if (setuid(1000) < 0) {
@@ -84,7 +74,7 @@ static void have_pages(void)
     while (*told == 1) {
         pause_ms(2);
     }
-    *told = all_hold(area, 300) ? 2 : -2;
+    *told = all_hold(area, PAGES, 300) ? 2 : -2;
     sleep_forever();
 }
 
@@ -120,7 +110,7 @@ static void borders(void)
     ok_equal(ksm_kb(area), 0, "and take private copies with us");
     ok(ksm_wait_pages(area, PAGES), "which merge again");
     ok_equal(ksm_get("pages_shared"), 2, "on our side");
-    ok(all_hold(area, 300), "all hold what they held");
+    ok(all_hold(area, PAGES, 300), "all hold what they held");
     *told = 3;
     ok(eventually(*told == 2 || *told == -2, 5000) && *told == 2, "the neighbour's too");
     finish(pid);

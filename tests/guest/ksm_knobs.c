@@ -65,12 +65,6 @@ static const struct {
     {"stable_node_dups", 0444, NULL},
 };
 
-static bool ours(void)
-{
-    struct utsname name;
-    return uname(&name) == 0 && strstr(name.release, "merganser");
-}
-
 static void names_and_defaults(void)
 {
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
@@ -78,20 +72,20 @@ static void names_and_defaults(void)
         struct stat info;
         snprintf(path, sizeof path, KSM_PATH "%s", files[i].name);
         if (stat(path, &info) < 0) {
-            if (ours()) {
+            if (on_merganser()) {
                 ok(false, "%s is there", files[i].name);
             }
             continue;
         }
         ok_equal(info.st_mode & 07777, files[i].mode, "mode of %s", files[i].name);
-        if (files[i].value && ours()) {
+        if (files[i].value && on_merganser()) {
             ok(reads(files[i].name, files[i].value), "default of %s", files[i].name);
         }
         if (files[i].mode == 0444) {
             ok_errno(ksm_set_text(files[i].name, "1"), EACCES, "%s is read-only", files[i].name);
         }
     }
-    if (ours()) {
+    if (on_merganser()) {
         ok_equal(ksm_knobs[0].before, 100, "default of pages_to_scan");
         ok_equal(ksm_knobs[1].before, 20, "default of sleep_millisecs");
         ok_equal(ksm_knobs[2].before, 1, "default of smart_scan");
@@ -189,11 +183,7 @@ static void advisor(void)
     ok_equal(ksm_set_text("advisor_mode", "scan-time\n"), 0, "advisor_mode = scan-time");
     ok(reads("advisor_mode", "none [scan-time]"), "reads back");
     ok_errno(ksm_set("pages_to_scan", 50), EINVAL, "then pages_to_scan can't be set");
-    byte *area = map_island(16, RW);
-    for (size_t i = 0; i < 16; i++) {
-        fill_page(area + i * PAGE, 300 + i);
-    }
-    madvise(area, 16 * PAGE, MADV_MERGEABLE);
+    offered(map_unique(16, 300), 16);
     bool scanned = ksm_scan(3);
     long pages = ksm_get("pages_to_scan");
     ok(scanned && pages >= 1 && pages <= 30000, "the advisor sets it (%ld)", pages);

@@ -15,9 +15,7 @@
 
 static double seconds(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)now_ns(CLOCK_MONOTONIC) / 1e9;
 }
 
 /* A child that registers memory, uses it and leaves. */
@@ -33,9 +31,7 @@ static bool come_and_go(void)
         munmap(area, SMALL_PAGES / 2 * PAGE);
         _exit(0);
     }
-    int status = -1;
-    waitpid(pid, &status, 0);
-    return status == 0;
+    return reap(pid) == 0;
 }
 
 static void while_scanning(void)

@@ -6,43 +6,18 @@
  */
 #define _GNU_SOURCE
 #include "ksm.h"
-
-/* Pages of zeros that were written. */
-static byte *mergeable_zeros(size_t pages)
-{
-    byte *area = map_island(pages, RW);
-    for (size_t i = 0; i < pages; i++) {
-        area[i * PAGE + 9] = 1;
-        area[i * PAGE + 9] = 0;
-    }
-    if (madvise(area, pages * PAGE, MADV_MERGEABLE) < 0) {
-        bail("madvise(MADV_MERGEABLE)");
-    }
-    return area;
-}
+#include "proc.h"
 
 /* A line of /proc/self/ksm_stat, or -1. */
 static long stat_of_self(const char *name)
 {
-    char line[128];
-    struct lines *lines = lines_open("/proc/self/ksm_stat");
-    long value = -1;
-    while (lines && lines_next(lines, line, sizeof line)) {
-        size_t length = strlen(name);
-        if (strncmp(line, name, length) == 0 && line[length] == ' ') {
-            value = atol(line + length);
-        }
-    }
-    return value;
+    return counter_of("/proc/self/ksm_stat", name);
 }
 
 /* Waits until the scanner has placed so many zero pages in this process. */
 static bool wait_for_zero_pages(long pages)
 {
-    for (int i = 0; i < 4000 && stat_of_self("ksm_zero_pages") != pages; i++) {
-        ksm_pause_ms(5);
-    }
-    return stat_of_self("ksm_zero_pages") == pages;
+    return eventually(stat_of_self("ksm_zero_pages") == pages, 20000);
 }
 
 /* Nothing is merged any more, and nothing runs: the rules can be changed. */
@@ -58,7 +33,7 @@ static void zero_pages(void)
         return;
     }
     ksm_set("use_zero_pages", 1);
-    byte *area = mergeable_zeros(20);
+    byte *area = offered(map_zeros(20), 20);
     ok(wait_for_zero_pages(20), "twenty pages of zeros become the zero page");
     ok(ksm_get("ksm_zero_pages") >= 20, "ksm_zero_pages counts them");
     ok_equal(ksm_kb(area), 0, "they don't count as merged");
@@ -80,9 +55,7 @@ static void zero_pages(void)
         munmap(area + 10 * PAGE, 10 * PAGE);
         _exit(!(good && stat_of_self("ksm_zero_pages") == 8 && area[PAGE] == 2));
     }
-    int status;
-    waitpid(pid, &status, 0);
-    ok_equal(status, 0, "a child inherits them, writes one, unmaps ten");
+    ok_equal(reap(pid), 0, "a child inherits them, writes one, unmaps ten");
     ok_equal(stat_of_self("ksm_zero_pages"), 19, "the parent's stay");
     ok_equal(mprotect(area + 10 * PAGE, 2 * PAGE, PROT_NONE), 0, "made inaccessible");
     ok_equal(mprotect(area + 10 * PAGE, 2 * PAGE, RW), 0, "and back");

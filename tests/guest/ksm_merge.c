@@ -7,16 +7,6 @@
 
 #include "ksm.h"
 
-static bool all_hold(const byte *area, size_t pages, uint64_t seed)
-{
-    for (size_t i = 0; i < pages; i++) {
-        if (!page_holds(area + i * PAGE, seed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void within_a_process(void)
 {
     byte *area = mergeable(40, 1);
@@ -30,10 +20,7 @@ static void within_a_process(void)
 
 static void differing_pages_do_not(void)
 {
-    byte *area = map_island(40, RW);
-    for (size_t i = 0; i < 40; i++) {
-        fill_page(area + i * PAGE, 5000 + i);
-    }
+    byte *area = map_unique(40, 5000);
     for (size_t i = 20; i < 40; i++) {
         memcpy(area + i * PAGE, area, PAGE); /* all but the last byte alike */
         area[i * PAGE + PAGE - 1] = (byte)(area[PAGE - 1] + i);
@@ -74,9 +61,7 @@ static void between_processes(void)
        sharing);
     close(hold[1]);
     for (int i = 0; i < 4; i++) {
-        int status = -1;
-        waitpid(pids[i], &status, 0);
-        ok_equal(status, 0, "process %d has its content and writes", i);
+        ok_equal(reap(pids[i]), 0, "process %d has its content and writes", i);
     }
 }
 
@@ -183,9 +168,7 @@ static void forked(void)
         _exit(!good);
     }
     fill_page(area + PAGE, 72);
-    int status;
-    waitpid(pid, &status, 0);
-    ok_equal(status, 0, "a child has the merged pages, writes one, unmaps some");
+    ok_equal(reap(pid), 0, "a child has the merged pages, writes one, unmaps some");
     ok(page_holds(area, 7) && page_holds(area + PAGE, 72) && all_hold(area + 2 * PAGE, 10, 7),
        "the parent has its own");
     ok_equal(ksm_kb(area), 44, "eleven of them merged");
@@ -277,12 +260,7 @@ static void counters_come_back(void)
 
 static void zero_pages_are_ordinary(void)
 {
-    byte *area = map_island(8, RW);
-    for (size_t i = 0; i < 8; i++) {
-        area[i * PAGE] = 1;
-        area[i * PAGE] = 0;
-    }
-    madvise(area, 8 * PAGE, MADV_MERGEABLE);
+    byte *area = offered(map_zeros(8), 8);
     ok(ksm_wait_pages(area, 8), "pages of zeroes merge like others");
     ok(page_is_zero(area + 7 * PAGE), "and are zero");
     area[0] = 1;
@@ -323,11 +301,10 @@ static void exits_while_merged(void)
         pid_t pid = fork();
         if (pid == 0) {
             byte *own = mergeable(20, 19);
-            ksm_pause_ms(round * 7);
+            pause_ms(round * 7);
             _exit(!all_hold(own, 20, 19));
         }
-        int status;
-        waitpid(pid, &status, 0);
+        int status = reap(pid);
         if (status != 0) {
             ok(false, "a process with merged pages ended with %d", status);
         }

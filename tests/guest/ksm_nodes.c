@@ -24,12 +24,7 @@ static struct {
 static uint64_t frame_of_all(const byte *area)
 {
     uint64_t pfn = frame_of(area);
-    for (size_t i = 0; i < PAGES; i++) {
-        if (frame_of(area + i * PAGE) != pfn || !page_holds(area + i * PAGE, 8600)) {
-            return ~0ull;
-        }
-    }
-    return pfn;
+    return all_in_frame(area, PAGES, pfn) && all_hold(area, PAGES, 8600) ? pfn : ~0ull;
 }
 
 static void stay_on(int cpu)

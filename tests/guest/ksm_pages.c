@@ -14,35 +14,15 @@
 #include "ksm.h"
 #include "proc.h"
 
-static bool all_of(const byte *area, size_t pages, uint64_t pfn)
-{
-    for (size_t i = 0; i < pages; i++) {
-        if (frame_of(area + i * PAGE) != pfn) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Pages of this content that are merged, with nobody else's, and the scanner stands. */
-static byte *merged(size_t pages, uint64_t seed)
-{
-    ksm_set("run", 1);
-    byte *area = mergeable(pages, seed);
-    ok(ksm_wait_pages(area, (long)pages), "%zu pages are merged", pages);
-    ok_equal(ksm_set("run", 0), 0, "the scanner stands");
-    return area;
-}
-
 static void merged_frames(void)
 {
     if (!frames_are_shown()) {
         skip("frame numbers are hidden here");
         return;
     }
-    byte *area = merged(8, 7001);
+    byte *area = ksm_merged(8, 7001);
     uint64_t pfn = frame_of(area);
-    ok(pfn && all_of(area, 8, pfn), "eight pages, one frame");
+    ok(pfn && all_in_frame(area, 8, pfn), "eight pages, one frame");
     uint64_t flags = frame_flags(pfn);
     ok(flags & FRAME_KSM && flags & FRAME_ANON && !(flags & FRAME_ZERO), "merged and anonymous");
     ok_equal(frame_maps(pfn), 8, "mapped eight times");
@@ -71,7 +51,7 @@ static void unmerged_frames(void)
         skip("frame numbers are hidden here");
         return;
     }
-    byte *area = merged(3, 7002);
+    byte *area = ksm_merged(3, 7002);
     ok_equal(mprotect(area, 3 * PAGE, PROT_NONE), 0, "made inaccessible");
     ok_equal(madvise(area, 3 * PAGE, MADV_UNMERGEABLE), 0, "and private");
     mprotect(area, 3 * PAGE, PROT_READ);
@@ -92,11 +72,7 @@ static void zero_frames(void)
         skip("no use_zero_pages, or frame numbers are hidden");
         return;
     }
-    byte *area = map_island(4, RW), *untouched = map_pages(1, RW);
-    for (size_t i = 0; i < 4; i++) {
-        area[i * PAGE] = 1;
-        area[i * PAGE] = 0;
-    }
+    byte *area = map_zeros(4), *untouched = map_pages(1, RW);
     uint64_t pfn, before = frame_of(area);
     ksm_set("run", 1);
     madvise(area, 4 * PAGE, MADV_MERGEABLE);
@@ -105,7 +81,8 @@ static void zero_frames(void)
     ksm_set("run", 0);
     pfn = frame_of(area);
     touch_read(untouched);
-    ok(all_of(area, 4, pfn) && frame_of(untouched) == pfn, "the one that untouched memory reads");
+    ok(all_in_frame(area, 4, pfn) && frame_of(untouched) == pfn,
+       "the one that untouched memory reads");
     ok(!(frame_flags(pfn) & FRAME_KSM), "which is no merged frame");
     ok(entry_of(area) & PRESENT && !(entry_of(area) & EXCLUSIVE), "and nobody's own");
     ok_equal(ksm_kb(area), 0, "KSM in smaps does not count them");
@@ -124,7 +101,7 @@ static void copies_are_counted(void)
         skip("no cow_ksm in this kernel");
         return;
     }
-    byte *area = merged(9, 7003);
+    byte *area = ksm_merged(9, 7003);
     for (size_t i = 0; i < 4; i++) {
         area[i * PAGE] ^= 1;
     }
@@ -150,7 +127,7 @@ static long sum_of_smaps(const char *name)
 
 static void rollup(void)
 {
-    byte *area = merged(10, 7004);
+    byte *area = ksm_merged(10, 7004);
     ok_equal(number_of("/proc/self/smaps_rollup", "KSM"), sum_of_smaps("KSM"), "KSM of all");
     ok_equal(sum_of_smaps("KSM"), 40, "is that of the one area");
     fill_page(area, 1);
@@ -169,11 +146,8 @@ static void figures_of_a_process(void)
         return;
     }
     ksm_set("run", 1);
-    byte *unique = map_island(4, RW), *equal = mergeable(20, 7005);
-    for (size_t i = 0; i < 4; i++) {
-        fill_page(unique + i * PAGE, 7200 + i);
-    }
-    madvise(unique, 4 * PAGE, MADV_MERGEABLE);
+    byte *equal = mergeable(20, 7005);
+    offered(map_unique(4, 7200), 4);
     ok(ksm_wait_pages(equal, 20) && ksm_scan(2), "twenty pages are merged, four are not");
     ksm_set("run", 0);
     const char *text = slurp("/proc/self/ksm_stat");
@@ -225,7 +199,7 @@ static void sharers_are_limited(void)
     }
     ksm_set("run", 2);
     ok_equal(ksm_set("max_page_sharing", SHARING), 0, "four sharers at most");
-    byte *area = merged(PAGES, 7006);
+    byte *area = ksm_merged(PAGES, 7006);
     uint64_t most = 0, least = PAGES;
     for (size_t i = 0; i < PAGES; i++) {
         uint64_t maps = frame_maps(frame_of(area + i * PAGE));

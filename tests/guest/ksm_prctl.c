@@ -51,18 +51,11 @@ static void marks_everything(void)
 static void merges_and_parts(void)
 {
     prctl(PR_SET_MEMORY_MERGE, 1, 0, 0, 0);
-    byte *area = map_island(16, RW);
-    for (size_t i = 0; i < 16; i++) {
-        fill_page(area + i * PAGE, 201);
-    }
+    byte *area = map_equal(16, 201);
     ok(ksm_wait_pages(area, 16), "equal pages merge without madvise");
     ok_equal(prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0), 0, "off");
     ok_equal(ksm_kb(area), 0, "parts them");
-    bool held = true;
-    for (size_t i = 0; i < 16; i++) {
-        held &= page_holds(area + i * PAGE, 201);
-    }
-    ok(held, "with their content");
+    ok(all_hold(area, 16, 201), "with their content");
     byte *own = map_island(4, RW);
     madvise(own, 4 * PAGE, MADV_MERGEABLE);
     ok_equal(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 0, "madvise does not change the answer");
@@ -82,9 +75,7 @@ static void forked(void)
             prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0) == 1 && smaps_flag(map_island(2, RW), "mg");
         _exit(!(good && prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0) == 0));
     }
-    int status;
-    waitpid(pid, &status, 0);
-    ok_equal(status, 0, "a child inherits it, and may end it");
+    ok_equal(reap(pid), 0, "a child inherits it, and may end it");
     ok_equal(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 1, "for itself");
 }
 
@@ -98,8 +89,7 @@ static void executed(void)
         execl(program, program, "--after-exec", (char *)NULL);
         _exit(99);
     }
-    int status;
-    waitpid(pid, &status, 0);
+    int status = reap(pid);
     ok(WIFEXITED(status) && WEXITSTATUS(status) < 99, "a new program starts");
     ok(WEXITSTATUS(status) & 1, "it still is on");
     ok(WEXITSTATUS(status) & 2, "new memory is mergeable");

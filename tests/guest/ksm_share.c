@@ -18,9 +18,7 @@
 
 static double seconds(clockid_t clock)
 {
-    struct timespec now;
-    clock_gettime(clock, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (double)now_ns(clock) / 1e9;
 }
 
 /* Works, and returns the percentage of the time for which it had no CPU. */
@@ -40,11 +38,7 @@ static double lost_while_working(byte *area, double duration)
 static void shares(void)
 {
     static const int percents[] = {5, 20, 50};
-    byte *area = map_island(PAGES, RW);
-    for (size_t i = 0; i < PAGES; i++) {
-        fill_page(area + i * PAGE, 7000 + i);
-    }
-    madvise(area, PAGES * PAGE, MADV_MERGEABLE);
+    byte *area = offered(map_unique(PAGES, 7000), PAGES);
     ksm_set("sleep_millisecs", 0);
     ksm_set("advisor_target_scan_time", 1);
     ksm_set("advisor_max_pages_to_scan", 500); /* short batches, so that none more matters */

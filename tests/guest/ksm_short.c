@@ -23,16 +23,6 @@ static size_t pages_free(void)
 static byte *equal, *filler;
 static size_t equal_pages, filler_pages;
 
-static bool all_hold(const byte *area, size_t pages)
-{
-    for (size_t i = 0; i < pages; i++) {
-        if (!page_holds(area + i * PAGE, SEED)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Half of the memory is merged into one frame, then most of what is free is taken. */
 static bool begin(void)
 {
@@ -58,14 +48,14 @@ static bool begin(void)
 /* Everything is there, and with memory the same request succeeds. */
 static void memory_again(void)
 {
-    ok(all_hold(equal, equal_pages), "all pages hold what they held");
+    ok(all_hold(equal, equal_pages, SEED), "all pages hold what they held");
     munmap(filler, filler_pages * PAGE);
 }
 
 static void end(void)
 {
     ok_equal(ksm_kb(equal), 0, "all are private");
-    ok(all_hold(equal, equal_pages), "and hold what they held");
+    ok(all_hold(equal, equal_pages, SEED), "and hold what they held");
     munmap(equal, equal_pages * PAGE);
     ksm_set("run", 1);
 }

@@ -190,6 +190,48 @@ static inline bool page_holds(const void *page, uint64_t seed)
     return true;
 }
 
+/* True if each of the pages does. */
+static inline bool all_hold(const byte *area, size_t pages, uint64_t seed)
+{
+    for (size_t i = 0; i < pages; i++) {
+        if (!page_holds(area + i * PAGE, seed)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* An island of pages that all hold fill_page(seed). */
+static inline byte *map_equal(size_t pages, uint64_t seed)
+{
+    byte *area = map_island(pages, RW);
+    for (size_t i = 0; i < pages; i++) {
+        fill_page(area + i * PAGE, seed);
+    }
+    return area;
+}
+
+/* An island of pages that differ: the first holds fill_page(seed), the next fill_page(seed + 1). */
+static inline byte *map_unique(size_t pages, uint64_t seed)
+{
+    byte *area = map_island(pages, RW);
+    for (size_t i = 0; i < pages; i++) {
+        fill_page(area + i * PAGE, seed + i);
+    }
+    return area;
+}
+
+/* An island of pages of zeros that were written, so that each has a frame of its own. */
+static inline byte *map_zeros(size_t pages)
+{
+    byte *area = map_island(pages, RW);
+    for (size_t i = 0; i < pages; i++) {
+        area[i * PAGE] = 1;
+        area[i * PAGE] = 0;
+    }
+    return area;
+}
+
 static inline bool page_is_zero(const void *page)
 {
     const uint64_t *word = page;

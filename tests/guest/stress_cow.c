@@ -220,7 +220,7 @@ static void copy_to_another(struct worker *w, unsigned i)
     }
 }
 
-static void reap(struct worker *w, int slot)
+static void reap_worker(struct worker *w, int slot)
 {
     int status = 0;
     if (w->children[slot] <= 0) {
@@ -240,7 +240,7 @@ static void random_step(struct worker *w);
 static void fork_child(struct worker *w, unsigned i)
 {
     int slot = (int)(i % CHILDREN);
-    reap(w, slot);
+    reap_worker(w, slot);
     pid_t pid = fork();
     if (pid == 0) {
         memset(w->children, 0, sizeof w->children);
@@ -254,7 +254,7 @@ static void fork_child(struct worker *w, unsigned i)
         }
         good &= check_all(w);
         for (int c = 0; c < CHILDREN; c++) {
-            reap(w, c);
+            reap_worker(w, c);
         }
         _exit(good ? 0 : 1);
     }
@@ -302,11 +302,11 @@ static void *work(void *argument)
             random_step(w);
         }
         if (next_random(w) % 8 == 0) {
-            ksm_pause_ms(5); /* pages that are left alone for two passes merge */
+            pause_ms(5); /* pages that are left alone for two passes merge */
         }
     }
     for (int slot = 0; slot < CHILDREN; slot++) {
-        reap(w, slot);
+        reap_worker(w, slot);
     }
     check_all(w);
     return NULL;
@@ -355,7 +355,7 @@ static void disturb(double seconds)
     double end = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + seconds, time = 0;
     long most = 0;
     for (int round = 1; time < end && totals->wrong == 0; round++) {
-        ksm_pause_ms(250);
+        pause_ms(250);
         long sharing = ksm_get("pages_sharing");
         most = sharing > most ? sharing : most;
         if (round % 16 == 0) {
