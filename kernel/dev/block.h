@@ -2,10 +2,10 @@
  * block.h: what every block device is to the floors above, whatever drives it.
  *
  * A device moves whole blocks between its medium and a list of pieces of frames. It is asked by a
- * request, which belongs to the device from block_submit until its `done` is called; until then the
+ * request, which belongs to the device from `submit` until its `done` is called; until then the
  * frames must stay where they are and be used for nothing else, since the device may be writing to
- * them. There is one way to have them back early: none. A device that does not answer is reset by
- * its driver, which ends all its requests with EIO.
+ * them. There is no way to have them back early. A device that does not answer is reset by its
+ * driver, which ends all its requests with EIO.
  *
  * A driver fills in a struct block_device with its operations and registers it. Devices stay.
  */

@@ -48,31 +48,32 @@ static volatile u8 *bus_windows[BUSES]; /* mapped so far */
 
 /* --- configuration space --- */
 
-static u32 read_config(const struct pci_function *function, u32 offset)
+/* The data port stands for these four bytes from now on; port_lock held. */
+static void select_port(const struct pci_function *function, u32 offset)
+{
+    io_out32(PORT_ADDRESS, PORT_ENABLE | (u32)function->bus << 16 | (u32)function->device << 11 |
+                               (u32)function->function << 8 | (offset & ~3u));
+}
+
+u32 pci_read32(const struct pci_function *function, u32 offset)
 {
     if (function->window)
         return *(volatile u32 *)(function->window + offset);
     u64 flags = spin_lock_irq(&port_lock);
-    io_out32(PORT_ADDRESS, PORT_ENABLE | (u32)function->bus << 16 | (u32)function->device << 11 |
-                               (u32)function->function << 8 | offset);
+    select_port(function, offset);
     u32 value = io_in32(PORT_DATA);
     spin_unlock_irq(&port_lock, flags);
     return value;
 }
 
-u32 pci_read32(const struct pci_function *function, u32 offset)
-{
-    return read_config(function, offset);
-}
-
 u16 pci_read16(const struct pci_function *function, u32 offset)
 {
-    return (u16)(read_config(function, offset & ~3u) >> (offset & 2) * 8);
+    return (u16)(pci_read32(function, offset & ~3u) >> (offset & 2) * 8);
 }
 
 u8 pci_read8(const struct pci_function *function, u32 offset)
 {
-    return (u8)(read_config(function, offset & ~3u) >> (offset & 3) * 8);
+    return (u8)(pci_read32(function, offset & ~3u) >> (offset & 3) * 8);
 }
 
 void pci_write32(const struct pci_function *function, u32 offset, u32 value)
@@ -82,8 +83,7 @@ void pci_write32(const struct pci_function *function, u32 offset, u32 value)
         return;
     }
     u64 flags = spin_lock_irq(&port_lock);
-    io_out32(PORT_ADDRESS, PORT_ENABLE | (u32)function->bus << 16 | (u32)function->device << 11 |
-                               (u32)function->function << 8 | offset);
+    select_port(function, offset);
     io_out32(PORT_DATA, value);
     spin_unlock_irq(&port_lock, flags);
 }
@@ -96,8 +96,7 @@ void pci_write16(const struct pci_function *function, u32 offset, u16 value)
         return;
     }
     u64 flags = spin_lock_irq(&port_lock);
-    io_out32(PORT_ADDRESS, PORT_ENABLE | (u32)function->bus << 16 | (u32)function->device << 11 |
-                               (u32)function->function << 8 | (offset & ~3u));
+    select_port(function, offset);
     io_out16((u16)(PORT_DATA + (offset & 2)), value);
     spin_unlock_irq(&port_lock, flags);
 }

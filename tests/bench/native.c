@@ -2,9 +2,8 @@
  * Merganser's own calls: the null call, and a message to another address space and back.
  *
  * The server is a task made by the native calls alone: a copy of this one's address space with one
- * thread that answers every message of a port. Nothing else is involved in
- * a round trip but the two user stubs and the kernel. Linux has no such calls; there these figures
- * are not measured.
+ * thread that answers every message of a port. Nothing else is involved in a round trip but the two
+ * user stubs and the kernel. Linux has no such calls; there these figures are not measured.
  */
 #include <errno.h>
 #include <merganser/native.h>
