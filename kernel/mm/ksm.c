@@ -70,6 +70,9 @@ void ksm_init(void)
 
 s64 ksm_set_index(const struct merge_index_ops *ops)
 {
+    /* Spaces that are ending are on no list any more, but may still take their records out. */
+    if (atomic_load(&ksm_stats.unstable))
+        return -EBUSY;
     struct merge_index *index = ops->create(frames_total());
 
     if (!index)

@@ -148,7 +148,8 @@ s64 ksm_unmerge_all(void);
 /* Every record is forgotten; zero pages stay where they are. Nothing may be merged.
  * ksm_scan_mutex held. */
 void ksm_forget_all(void);
-/* Another index, empty like the present one: 0 or -ENOMEM. ksm_scan_mutex held. */
+/* Another index, once the present one is empty: 0, -EBUSY (a space that is ending has records in it
+ * yet) or -ENOMEM. ksm_scan_mutex held. */
 s64 ksm_set_index(const struct merge_index_ops *ops);
 
 /* --- ksm_stable.c --- */
