@@ -31,6 +31,8 @@
     /* merging, by pages */                                                                        \
     X(ksm_hashed) X(ksm_clean) X(ksm_merge) X(ksm_adopt) X(ksm_break) X(ksm_refused_pinned)        \
     X(ksm_refused_busy) X(ksm_refused_changed)                                                     \
+    /* copies of merged pages on their way in from swap; 0 while nothing is swapped */             \
+    X(ksm_swpin_copy)                                                                              \
     /* messages and the scheduler */                                                               \
     X(ipc_call) X(ipc_fast) X(ipc_notify) X(syscall_forwarded) X(context_switch) X(steal)
 

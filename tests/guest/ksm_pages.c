@@ -108,6 +108,7 @@ static void copies_are_counted(void)
     ok_equal(madvise(area, 8 * PAGE, MADV_UNMERGEABLE), 0, "four are written, four made private");
     long copies = counter_of("/proc/vmstat", "cow_ksm") - before;
     ok(on_merganser() ? copies == 8 : copies >= 8, "cow_ksm counts both (%ld)", copies);
+    ok(counter_of("/proc/vmstat", "ksm_swpin_copy") >= 0, "ksm_swpin_copy stands there");
 }
 
 /* Sum of a field over all mappings. */
