@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "lib/string.h"
 #include "lib/types.h"
 
 #define TUNABLE_NAME_MAX 64 /* bytes of a name, with the NUL */
@@ -33,6 +34,14 @@ struct tunable {
 s64 tunable_read_u64(const struct tunable *t, char *buffer, usize size);
 /* The text is a number, with or without a newline. -EINVAL, also outside of min..max; -ERANGE. */
 s64 tunable_write_u64(const struct tunable *t, const char *text, usize length);
+
+/* Whether the text is this word, with or without a newline: for values that are names. */
+static inline bool tunable_is_word(const char *text, usize length, const char *word)
+{
+    if (length && text[length - 1] == '\n')
+        length--;
+    return strlen(word) == length && memcmp(text, word, length) == 0;
+}
 
 /* Applies those of the words, blanks between them, that are NAME=VALUE and name a tunable; returns
  * how many values were refused. Other words are somebody else's. May sleep. */

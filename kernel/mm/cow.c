@@ -25,7 +25,6 @@
 #include "kernel/mm/zap.h"
 #include "lib/format.h"
 #include "lib/page.h"
-#include "lib/string.h"
 
 enum cow_decision { COW_REUSE, COW_DO_COPY, COW_RETRY };
 
@@ -196,10 +195,8 @@ static s64 policy_read(const struct tunable *t, char *buffer, usize size)
 static s64 policy_write(const struct tunable *t, const char *text, usize length)
 {
     (void)t;
-    if (length && text[length - 1] == '\n')
-        length--;
     for (u32 i = 0; i < ARRAY_LEN(policy_names); i++)
-        if (strlen(policy_names[i]) == length && memcmp(policy_names[i], text, length) == 0) {
+        if (tunable_is_word(text, length, policy_names[i])) {
             atomic_store(&cow_policy, i);
             return 0;
         }

@@ -6,7 +6,7 @@
  *
  *   released  the last mapping went; frame_put found refs at 0 and calls ksm_frame_released
  *   reused    its last user writes; ksm_reuse_frame freezes the count at one and makes it an
- *   ordinary private frame
+ *             ordinary private frame
  *
  * A lookup in the stable index takes its reference under ksm_lock by frame_get_unless_zero. Reuse
  * freezes refs from 1 to 0 by compare-and-swap, also under ksm_lock: if the lookup was first the
@@ -15,7 +15,6 @@
  * index is never one whose content may still change.
  */
 #include "kernel/mm/ksm.h"
-#include "arch/x86_64/arch.h"
 #include "kernel/base/counter.h"
 #include "kernel/base/errno.h"
 #include "kernel/base/log.h"
@@ -60,7 +59,7 @@ void ksm_init(void)
 {
     mutex_init(&ksm_scan_mutex, LOCK_KSM_SCAN);
     wait_queue_init(&ksm_wake);
-    ksm_index_ops = ksm_index_wanted(boot_info.cmdline);
+    ksm_index_ops = &merge_index_hash;
     ksm_index = ksm_index_ops->create(frames_total());
     if (!ksm_index)
         panic("no memory for the merge index");
@@ -370,18 +369,15 @@ static void mark_all(struct mm *mm)
 /* All or nothing: when a page can't be made private everything is marked again. */
 static s64 unmark_all(struct mm *mm)
 {
-    s64 error = 0;
+    s64 error = unmerge_space(mm);
 
-    for (struct vma *vma = vma_find(mm, 0); vma && !error; vma = vma_next(vma)) {
-        if (!(vma->flags & VMA_MERGEABLE))
-            continue;
-        error = ksm_unshare_range(vma, vma->start, vma->end);
-        ksm_forget_range(mm, vma->start, vma->end);
-        vma->flags &= ~(u32)VMA_MERGEABLE;
-    }
-    if (error)
+    if (error) {
         mark_all(mm);
-    return error;
+        return error;
+    }
+    for (struct vma *vma = vma_find(mm, 0); vma; vma = vma_next(vma))
+        vma->flags &= ~(u32)VMA_MERGEABLE;
+    return 0;
 }
 
 s64 ksm_set_merge_any(struct mm *mm, bool on)

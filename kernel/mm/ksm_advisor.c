@@ -29,7 +29,7 @@ static _Atomic u64 max_cpu = 70; /* percent */
 static _Atomic u64 min_pages = 500, max_pages = 30000;
 static _Atomic u64 target_seconds = 200;
 
-/* Since the mode was set. ksm_scan_mutex. */
+/* Since the mode was set; guarded by ksm_scan_mutex. */
 static struct {
     u64 start_ns, start_cpu_ns; /* of this pass; 0 = it began before */
     u64 last_seconds;           /* what the pass before took; 0 = there was none */
@@ -105,23 +105,21 @@ static s64 mode_read(const struct tunable *t, char *buffer, usize size)
 
 static void set_mode(u64 mode)
 {
-    atomic_fetch_add(&ksm_waiting, 1);
-    mutex_lock(&ksm_scan_mutex);
+    ksm_scan_hold();
     if (mode != atomic_load(&ksm_advisor)) {
         memset(&history, 0, sizeof(history));
         atomic_store(&ksm_pages_to_scan,
                      mode == ADVISOR_NONE ? PAGES_TO_SCAN_DEFAULT : atomic_load(&min_pages));
         atomic_store(&ksm_advisor, mode);
     }
-    mutex_unlock(&ksm_scan_mutex);
-    atomic_fetch_sub(&ksm_waiting, 1);
+    ksm_scan_release();
 }
 
 static s64 mode_write(const struct tunable *t, const char *text, usize length)
 {
     (void)t;
     for (u64 mode = 0; mode < ARRAY_LEN(mode_names); mode++)
-        if (ksm_word(text, length, mode_names[mode])) {
+        if (tunable_is_word(text, length, mode_names[mode])) {
             set_mode(mode);
             return 0;
         }

@@ -1,7 +1,6 @@
 /*
  * ksm_control.c: the knobs of merging, under the names, with the ranges and errors that Linux gives
- * them in /sys/kernel/mm/ksm; and three of our own: max_kernel_pages, index, and what index there
- * is.
+ * them in /sys/kernel/mm/ksm; and two of our own: max_kernel_pages and index.
  *
  * What scanning relies on from one step to the next is changed only while ksmd does not scan: with
  * ksm_scan_mutex, for which ksmd lets go after a step.
@@ -27,26 +26,29 @@ _Atomic u64 ksm_waiting;
 
 /* --- values --- */
 
-s64 ksm_parse(const char *text, usize length, u64 max, u64 *value)
-{
-    char number[32];
+#define NUMBER_SIZE 32
 
-    if (length >= sizeof(number))
-        return -EINVAL;
+/* The text with a NUL; false: too long for any number. */
+static bool copy_number(char number[NUMBER_SIZE], const char *text, usize length)
+{
+    if (length >= NUMBER_SIZE)
+        return false;
     memcpy(number, text, length);
     number[length] = 0;
+    return true;
+}
+
+s64 ksm_parse(const char *text, usize length, u64 max, u64 *value)
+{
+    char number[NUMBER_SIZE];
+
+    if (!copy_number(number, text, length))
+        return -EINVAL;
     switch (str_to_u64(number, 10, value)) {
     case PARSE_OK: return *value <= max ? 0 : -ERANGE;
     case PARSE_RANGE: return -ERANGE;
     default: return -EINVAL;
     }
-}
-
-bool ksm_word(const char *text, usize length, const char *word)
-{
-    if (length && text[length - 1] == '\n')
-        length--;
-    return strlen(word) == length && memcmp(text, word, length) == 0;
 }
 
 /* 1, y, t, on or 0, n, f, off: the first letters decide. */
@@ -67,16 +69,22 @@ static s64 parse_bool(const char *text, usize length, u64 *value)
 
 /* --- changes while nobody scans --- */
 
-static void scanning_stop(void)
+void ksm_scan_hold(void)
 {
     atomic_fetch_add(&ksm_waiting, 1);
     mutex_lock(&ksm_scan_mutex);
 }
 
-static void scanning_go_on(void)
+void ksm_scan_release(void)
 {
     mutex_unlock(&ksm_scan_mutex);
     atomic_fetch_sub(&ksm_waiting, 1);
+}
+
+/* And ksmd is to see at once what has changed. */
+static void scan_release_and_wake(void)
+{
+    ksm_scan_release();
     wait_wake_all(&ksm_wake);
 }
 
@@ -95,13 +103,13 @@ static s64 change_rule(_Atomic u64 *rule, u64 value)
 {
     s64 error = 0;
 
-    scanning_stop();
+    ksm_scan_hold();
     if (value != atomic_load(rule)) {
         error = forget_everything();
         if (!error)
             atomic_store(rule, value);
     }
-    scanning_go_on();
+    scan_release_and_wake();
     return error;
 }
 
@@ -117,7 +125,7 @@ static s64 run_write(const struct tunable *t, const char *text, usize length)
     (void)t;
     if (ksm_parse(text, length, KSM_RUN_UNMERGE, &run))
         return -EINVAL;
-    scanning_stop();
+    ksm_scan_hold();
     if (run != atomic_load(&ksm_run)) {
         atomic_store(&ksm_run, run);
         if (run == KSM_RUN_UNMERGE)
@@ -127,7 +135,7 @@ static s64 run_write(const struct tunable *t, const char *text, usize length)
         else if (run == KSM_RUN_UNMERGE)
             atomic_store(&ksm_stats.full_scans, 0);
     }
-    scanning_go_on();
+    scan_release_and_wake();
     return error;
 }
 
@@ -195,14 +203,12 @@ static s64 across_nodes_write(const struct tunable *t, const char *text, usize l
 
 static s64 max_sharing_write(const struct tunable *t, const char *text, usize length)
 {
-    char number[32];
+    char number[NUMBER_SIZE];
     s64 value;
 
     (void)t;
-    if (length >= sizeof(number))
+    if (!copy_number(number, text, length))
         return -EINVAL;
-    memcpy(number, text, length);
-    number[length] = 0;
     enum parse_status status = str_to_s64(number, 10, &value);
     if (status == PARSE_INVALID)
         return -EINVAL;
@@ -221,26 +227,9 @@ static const struct merge_index_ops *const indexes[] = {&merge_index_hash, &merg
 static const struct merge_index_ops *find_index(const char *name, usize length)
 {
     for (u32 i = 0; i < ARRAY_LEN(indexes); i++)
-        if (ksm_word(name, length, indexes[i]->name))
+        if (tunable_is_word(name, length, indexes[i]->name))
             return indexes[i];
     return NULL;
-}
-
-const struct merge_index_ops *ksm_index_wanted(const char *arguments)
-{
-    static const char option[] = "ksm.index=";
-    const struct merge_index_ops *wanted = NULL;
-
-    for (const char *at = arguments; *at; at += *at != 0) {
-        usize length = 0;
-
-        while (at[length] && at[length] != ' ')
-            length++;
-        if (length > sizeof(option) - 1 && memcmp(at, option, sizeof(option) - 1) == 0)
-            wanted = find_index(at + sizeof(option) - 1, length - (sizeof(option) - 1));
-        at += length;
-    }
-    return wanted ? wanted : &merge_index_hash;
 }
 
 static s64 index_read(const struct tunable *t, char *buffer, usize size)
@@ -262,12 +251,12 @@ static s64 index_write(const struct tunable *t, const char *text, usize length)
     (void)t;
     if (!ops)
         return -EINVAL;
-    scanning_stop();
+    ksm_scan_hold();
     if (ops != ksm_index_ops)
         error = atomic_load(&ksm_run) == KSM_RUN_MERGE ? -EBUSY : forget_everything();
     if (!error && ops != ksm_index_ops)
         error = ksm_set_index(ops);
-    scanning_go_on();
+    scan_release_and_wake();
     return error;
 }
 

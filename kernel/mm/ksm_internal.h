@@ -83,10 +83,10 @@ static inline u8 ksm_numa(const struct frame *frame)
 }
 /* A number as Linux's control files take it: decimal, up to max. 0, -EINVAL, -ERANGE. */
 s64 ksm_parse(const char *text, usize length, u64 max, u64 *value);
-/* The text is this word, with or without a newline. */
-bool ksm_word(const char *text, usize length, const char *word);
-/* The index that the kernel's arguments ask for by ksm.index=NAME; hash if they don't. */
-const struct merge_index_ops *ksm_index_wanted(const char *arguments);
+/* Waits until ksmd is between two steps, and keeps it there until the release: takes and drops
+ * ksm_scan_mutex. ksmd is not woken. */
+void ksm_scan_hold(void);
+void ksm_scan_release(void);
 
 /* --- ksm_advisor.c: ksmd's, but for the knobs --- */
 extern _Atomic u64 ksm_advisor; /* 0 none, 1 scan-time */

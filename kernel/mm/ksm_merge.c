@@ -123,7 +123,7 @@ static bool is_unchanged(pte_t pte)
 }
 
 /* In place, if the entry at hand is all there is: nobody can get a reference while refs is 0. The
- * frame's node in the lineage, whose reference the caller drops, in *lineage. Table locked. */
+ * lineage it leaves, whose reference the caller drops, in *lineage. Table locked. */
 static bool adopt_in_place(struct mm *mm, struct frame *frame, struct ksm_node *node,
                            struct lineage **lineage)
 {
@@ -133,7 +133,7 @@ static bool adopt_in_place(struct mm *mm, struct frame *frame, struct ksm_node *
     frame_account_unmap(mm, frame);
     ksm_node_take(node, frame);
     frame_account_map(mm, frame);
-    frame_unfreeze(frame, 2);
+    frame_unfreeze(frame, 2); /* the mapping's, and the caller's */
     return true;
 }
 

@@ -32,7 +32,7 @@
 
 static struct {
     struct ksm_mm *space; /* NULL = begin a pass; guarded by ksm_lock */
-    va_t va;
+    va_t va; /* guarded likewise, but ksmd's while its reference keeps the space from ending */
     _Atomic u64 passes; /* completed */
 } cursor;
 

@@ -259,10 +259,6 @@ static void test_values(void)
     CHECK_EQ(switch_write(&tunable_ksm_use_zero_pages, "", 0), -EINVAL);
     CHECK_EQ(limit_write(&tunable_ksm_advisor_target_scan_time, "0", 1), -EINVAL);
     CHECK_EQ(run_write(NULL, "3", 1), -EINVAL);
-    CHECK(ksm_index_wanted("quiet ksm.index=tree x=1") == &merge_index_tree);
-    CHECK(ksm_index_wanted("ksm.index=hash") == &merge_index_hash);
-    CHECK(ksm_index_wanted("xksm.index=tree ksm.index=bush") == &merge_index_hash);
-    CHECK(ksm_index_wanted("") == &merge_index_hash);
 }
 
 /* Spaces of two domains share nothing, nor do children of theirs; who changes the domain takes his
