@@ -1,5 +1,5 @@
 /*
- * Helpers for tests that turn the kernel's knobs, by the names they have in /proc/merganser/tunables.
+ * Helpers for tests that turn the kernel's knobs, by their names in /proc/merganser/tunables.
  */
 #pragma once
 
