@@ -113,6 +113,7 @@ static void set_mode(u64 mode)
         atomic_store(&ksm_advisor, mode);
     }
     ksm_scan_release();
+    wait_wake_all(&ksm_wake); /* its rest was the old rule's */
 }
 
 static s64 mode_write(const struct tunable *t, const char *text, usize length)
@@ -133,6 +134,7 @@ static s64 limit_write(const struct tunable *t, const char *text, usize length)
     if (ksm_parse(text, length, ~0ul, &value) || value < t->min)
         return -EINVAL;
     atomic_store((_Atomic u64 *)t->value, value);
+    wait_wake_all(&ksm_wake);
     return 0;
 }
 

@@ -448,10 +448,38 @@ static void index_of_the_dying(void)
     all_is_well(before);
 }
 
+/* --- a long rest ends when nobody wants it any more --- */
+
+static void rest_is_over(void)
+{
+    const size_t count = 30000;
+    long share = ksm_get("advisor_max_cpu"), least = ksm_get("advisor_min_pages_to_scan");
+    byte *pages = map_pages(count, RW);
+    for (size_t page = 0; page < count; page++) {
+        memcpy(pages + page * PAGE, &page, sizeof page);
+    }
+    ksm_set("advisor_max_cpu", 1);
+    ksm_set("advisor_min_pages_to_scan", (long)count);
+    ksm_set_text("advisor_mode", "scan-time");
+    long before = ksm_get("pages_scanned");
+    madvise(pages, count * PAGE, MADV_MERGEABLE);
+    bool batch = eventually(ksm_get("pages_scanned") >= before + (long)count, 20000);
+    pause_ms(100);
+    ksm_set_text("advisor_mode", "none");
+    before = ksm_get("pages_scanned");
+    long begin = now_ns(CLOCK_MONOTONIC);
+    bool over = eventually(ksm_get("pages_scanned") != before, 20000);
+    long took = (now_ns(CLOCK_MONOTONIC) - begin) / 1000000;
+    ok(batch && over && took < 1500, "without an advisor ksmd goes on at once (%ld ms)", took);
+    ksm_set("advisor_max_cpu", share);
+    ksm_set("advisor_min_pages_to_scan", least);
+}
+
 int main(int argc, char **argv)
 {
     static const struct tap_case cases[] = {TAP_SLOW_CASE(index_of_the_dying, 100),
-                                            TAP_SLOW_CASE(anything, 100)};
+                                            TAP_SLOW_CASE(anything, 100),
+                                            TAP_SLOW_CASE(rest_is_over, 100)};
     bool is_worker = argc == 3 && strcmp(argv[1], "--worker") == 0;
     int file = open("/tmp/hostile-ksm", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (file < 0 || ftruncate(file, sizeof *shared) < 0) {
