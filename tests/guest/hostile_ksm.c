@@ -1,7 +1,7 @@
 /*
- * Does merging keep its counts, its pages and its borders when everybody works against it? Processes
- * that offer memory in every way there is, and take it back, fork, become other programs, change
- * domains and are killed, while all that can be set is set to something else.
+ * Does merging keep its counts, its pages and its borders when everybody works against it?
+ * Processes that offer memory in every way there is, and take it back, fork, become other programs,
+ * change domains and are killed, while all that can be set is set to something else.
  *
  *     hostile_ksm [CASE]               HOSTILE_SEED, HOSTILE_SECONDS in the environment
  *
