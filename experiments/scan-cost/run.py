@@ -3,6 +3,7 @@
 PAGES_A_MB = 256
 DIFFERENCE = {"sizes": "MB", "changed": "% changed", "duplicate": "% duplicate"}
 WHAT = ("instructions", "reads", "writes", "empty")
+ALIKE = 1.05  # passes of one run that differ by more were disturbed, and the page says so
 WITHIN = 1.1  # the aim: the dearest size costs at most so much more than the cheapest
 
 
@@ -27,6 +28,9 @@ def measure(lab, side, index, mb, changed=0, duplicate=0, mem=None):
     pages, passes, empty = (int(rows[0][column]) for column in (2, 5, 6))
     if len(windows) != passes + empty:
         lab.fail(f"{len(windows)} measurements counted, not {passes + empty}")
+    least, most = (choose(window[0] for window in windows[:passes]) for choose in (min, max))
+    if most > least * ALIKE:
+        lab.tell(f"{' '.join(words)}: passes differ, {least / pages:,.1f} to {most / pages:,.1f}")
     whole = [mean(windows[:passes], column, pages) for column in range(3)]
     return [*whole, mean(windows[passes:], 0, pages)]
 

@@ -24,7 +24,8 @@
 #define EMPTY 3
 #define LONG_SLEEP_MS 1000000
 #define POLL_MS 5
-#define BATCH_MORE 64 /* pages, so that a batch does not end just before the end of the pass */
+#define SETTLE_MS 5000 /* what a kernel still does after booting is over by then */
+#define BATCH_MORE 64  /* pages, so that a batch does not end just before the end of the pass */
 
 static size_t pages = 4096;
 static long changed, duplicate;
@@ -132,6 +133,7 @@ int main(int argc, char **argv)
     if (strcmp(index, "linux") != 0 && strcmp(index, "default") != 0 &&
         !lab_set(TUNABLES, "ksm.index", index))
         lab_fail("ksm.index %s", index);
+    lab_sleep_ms(SETTLE_MS);
     area = lab_map(pages, MAP_PRIVATE);
     fill_all();
     lab_set(KSM, "smart_scan", "0");
