@@ -95,13 +95,13 @@ static void gather_page(va_t va, pte_t *slot, pte_t pte, struct frame *frame, st
 {
     bool dirty = pte_is_dirty(pte) || item->state == KSM_NONE || item->state == KSM_MERGED;
 
+    if (!dirty && item->state == step.settled) {
+        count(COUNT_ksm_clean);
+        return;
+    }
     /* Acquire: what was written before the last pin ended is seen by the hash. */
     if (__atomic_load_n(&frame->pins, __ATOMIC_ACQUIRE)) {
         count(COUNT_ksm_refused_pinned);
-        return;
-    }
-    if (!dirty && item->state == step.settled) {
-        count(COUNT_ksm_clean);
         return;
     }
     if (left_out(item))
