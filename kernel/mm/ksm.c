@@ -59,6 +59,7 @@ void ksm_init(void)
 {
     mutex_init(&ksm_scan_mutex, LOCK_KSM_SCAN);
     wait_queue_init(&ksm_wake);
+    ksm_advisor_init();
     ksm_index_ops = &merge_index_hash;
     ksm_index = ksm_index_ops->create(frames_total());
     if (!ksm_index)

@@ -29,6 +29,8 @@ static _Atomic u64 max_cpu = 70; /* percent */
 static _Atomic u64 min_pages = 500, max_pages = 30000;
 static _Atomic u64 target_seconds = 200;
 
+static struct wait_queue rest_queue; /* ksmd, until a limit or the mode changes */
+
 /* Since the mode was set; guarded by ksm_scan_mutex. */
 static struct {
     u64 start_ns, start_cpu_ns; /* of this pass; 0 = it began before */
@@ -83,15 +85,34 @@ void ksm_advisor_pass_ended(void)
     atomic_store(&ksm_pages_to_scan, advise(atomic_load(&ksm_pages_to_scan), seconds, percent));
 }
 
-u64 ksm_advisor_rest(void)
+/* How long ksmd rests for so much of a CPU. */
+static u64 rest_for(u64 used)
+{
+    u64 share = at_least_1(atomic_load(&max_cpu));
+
+    return atomic_load(&ksm_advisor) == ADVISOR_NONE || share >= 100 ? 0
+                                                                     : used * (100 - share) / share;
+}
+
+void ksm_advisor_rest(u64 since)
 {
     static u64 rested; /* ksmd's CPU time when it last did */
-    u64 used = cpu_ns() - rested, share = at_least_1(atomic_load(&max_cpu));
+    u64 used = cpu_ns() - rested;
 
     rested += used;
-    if (atomic_load(&ksm_advisor) == ADVISOR_NONE || share >= 100)
-        return 0;
-    return used * (100 - share) / share;
+    for (;;) {
+        wait_prepare(&rest_queue);
+        u64 until = since + rest_for(used);
+        if (time_ns() >= until)
+            break;
+        wait_sleep(&rest_queue, false, until);
+    }
+    wait_cancel(&rest_queue);
+}
+
+void ksm_advisor_init(void)
+{
+    wait_queue_init(&rest_queue);
 }
 
 /* --- knobs --- */
@@ -113,7 +134,7 @@ static void set_mode(u64 mode)
         atomic_store(&ksm_advisor, mode);
     }
     ksm_scan_release();
-    wait_wake_all(&ksm_wake); /* its rest was the old rule's */
+    wait_wake_all(&rest_queue);
 }
 
 static s64 mode_write(const struct tunable *t, const char *text, usize length)
@@ -134,7 +155,7 @@ static s64 limit_write(const struct tunable *t, const char *text, usize length)
     if (ksm_parse(text, length, ~0ul, &value) || value < t->min)
         return -EINVAL;
     atomic_store((_Atomic u64 *)t->value, value);
-    wait_wake_all(&ksm_wake);
+    wait_wake_all(&rest_queue);
     return 0;
 }
 

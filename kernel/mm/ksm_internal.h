@@ -92,8 +92,9 @@ void ksm_scan_release(void);
 extern _Atomic u64 ksm_advisor; /* 0 none, 1 scan-time */
 void ksm_advisor_pass_begins(void);
 void ksm_advisor_pass_ended(void);
-/* How long to rest after a batch, to use no more than advisor_max_cpu: ns, 0 with no advisor. */
-u64 ksm_advisor_rest(void);
+void ksm_advisor_init(void);
+/* Sleeps after a batch that ended at `since`, so that ksmd uses no more than advisor_max_cpu. */
+void ksm_advisor_rest(u64 since);
 
 /* --- ksm_scan.c --- */
 /* Moves ksmd's cursor off a space that goes away; ksm_lock held. */

@@ -341,15 +341,17 @@ static void ksmd(void *unused)
 {
     (void)unused;
     for (;;) {
+        u64 since = time_ns();
+
         wait_prepare(&ksm_wake);
         u64 pause = atomic_load(&ksm_sleep_millisecs) * 1000000; /* a change wakes us */
-        pause = MAX(pause, ksm_advisor_rest());
         if (!work_to_do())
             wait_sleep(&ksm_wake, false, 0);
         else if (pause)
-            wait_sleep(&ksm_wake, false, time_ns() + pause);
+            wait_sleep(&ksm_wake, false, since + pause);
         else
             wait_cancel(&ksm_wake);
+        ksm_advisor_rest(since);
         if (work_to_do())
             scan_batch(atomic_load(&ksm_pages_to_scan));
         sched_point();

@@ -216,13 +216,9 @@ static void test_advisor(void)
     ksm_advisor_pass_ended();
     /* change: 25, mean (70 * 30 + 30 * 25) / 100 = 28; 2500 * 100 / 200 * 28 / 100 = 350; 125 */
     CHECK_EQ(ksm_pages_to_scan, 1250);
-    ksm_advisor_rest();
-    busy_ns += 70000000;
-    CHECK_EQ(ksm_advisor_rest(), 30000000); /* 70 percent, unless told otherwise */
-    CHECK_EQ(ksm_advisor_rest(), 0);
+    CHECK_EQ(rest_for(70000000), 30000000); /* 70 percent, unless told otherwise */
     CHECK_EQ(mode_write(NULL, "none", 4), 0);
-    busy_ns += 70000000;
-    CHECK_EQ(ksm_advisor_rest(), 0);
+    CHECK_EQ(rest_for(70000000), 0);
     CHECK_EQ(ksm_pages_to_scan, 100);
     CHECK_EQ(mode_write(NULL, "some", 4), -EINVAL);
 }
