@@ -35,7 +35,9 @@ static void zero_pages(void)
     ksm_set("use_zero_pages", 1);
     byte *area = offered(map_zeros(20), 20);
     ok(wait_for_zero_pages(20), "twenty pages of zeros become the zero page");
-    ok(ksm_get("ksm_zero_pages") >= 20, "ksm_zero_pages counts them");
+    if (on_merganser()) { /* Linux's also counts others' pages, and has been seen below zero */
+        ok(ksm_get("ksm_zero_pages") >= 20, "ksm_zero_pages counts them");
+    }
     ok_equal(ksm_kb(area), 0, "they don't count as merged");
     ok_equal(smaps_number(area, "Rss"), 0, "nor as memory");
     ok(page_is_zero(area) && page_is_zero(area + 19 * PAGE), "and are zero");
