@@ -89,32 +89,29 @@ s64 native_vm_unmap(struct trap_frame *frame)
     return status;
 }
 
-s64 native_vm_protect(struct trap_frame *frame)
+/* A call on a range with a last argument of 32 bits. */
+static s64 change_range(struct trap_frame *frame, s64 (*change)(struct mm *, va_t, u64, u32))
 {
-    u64 prot = SYSCALL_ARG3(frame);
+    u64 value = SYSCALL_ARG3(frame);
     s64 status;
     struct mm *mm = lookup_space(SYSCALL_ARG0(frame), MG_RIGHT_WRITE, &status);
 
     if (!mm)
         return status;
     status =
-        prot > ~0u ? -EINVAL : mm_protect(mm, SYSCALL_ARG1(frame), SYSCALL_ARG2(frame), (u32)prot);
+        value > ~0u ? -EINVAL : change(mm, SYSCALL_ARG1(frame), SYSCALL_ARG2(frame), (u32)value);
     mm_put(mm);
     return status;
 }
 
+s64 native_vm_protect(struct trap_frame *frame)
+{
+    return change_range(frame, mm_protect);
+}
+
 s64 native_vm_advise(struct trap_frame *frame)
 {
-    u64 advice = SYSCALL_ARG3(frame);
-    s64 status;
-    struct mm *mm = lookup_space(SYSCALL_ARG0(frame), MG_RIGHT_WRITE, &status);
-
-    if (!mm)
-        return status;
-    status = advice > ~0u ? -EINVAL
-                          : mm_advise(mm, SYSCALL_ARG1(frame), SYSCALL_ARG2(frame), (u32)advice);
-    mm_put(mm);
-    return status;
+    return change_range(frame, mm_advise);
 }
 
 /* --- looking --- */

@@ -8,7 +8,6 @@
  * is madvise's: what registering does to a range, and what removing undoes.
  */
 #include "user/servers/posix/ksm_device.h"
-#include "lib/format.h"
 #include "user/lib/spawn.h"
 #include "user/servers/posix/anon.h"
 #include "user/servers/posix/process.h"
