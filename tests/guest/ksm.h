@@ -152,6 +152,16 @@ static inline byte *ksm_merged(size_t pages, uint64_t seed)
     return area;
 }
 
+/* Forgets all merging and changes over to another index; 0, or -1 with errno. The scanner runs. */
+static inline int ksm_choose_index(const char *name)
+{
+    ksm_set("run", 2);
+    int stopped = ksm_set("run", 0);
+    int chosen = ksm_set_text("index", name);
+    ksm_set("run", 1);
+    return stopped < 0 ? stopped : chosen;
+}
+
 /* All of a test's main: the cases, with the scanner taken over. */
 static inline int ksm_main(int argc, char **argv, const struct tap_case *cases, size_t count)
 {

@@ -161,15 +161,9 @@ static void by_disk_elsewhere(void)
 
 static void by_tree(void)
 {
-    ksm_set("run", 2);
-    ksm_set("run", 0);
-    ok_equal(ksm_set_text("index", "tree"), 0, "the other index");
-    ksm_set("run", 1);
+    ok_equal(ksm_choose_index("tree"), 0, "the other index");
     all_ways();
-    ksm_set("run", 2);
-    ksm_set("run", 0);
-    ok_equal(ksm_set_text("index", "hash"), 0, "back to the first");
-    ksm_set("run", 1);
+    ok_equal(ksm_choose_index("hash"), 0, "back to the first");
 }
 
 int main(int argc, char **argv)

@@ -119,15 +119,10 @@ static void borders(void)
 
 static void by_tree(void)
 {
-    ksm_set("run", 2);
     ok_equal(ksm_set("run", 0), 0, "the scanner stands");
-    ok_equal(ksm_set_text("index", "tree"), 0, "the other index");
-    ksm_set("run", 1);
+    ok_equal(ksm_choose_index("tree"), 0, "the other index");
     borders();
-    ksm_set("run", 2);
-    ksm_set("run", 0);
-    ok_equal(ksm_set_text("index", "hash"), 0, "back to the first");
-    ksm_set("run", 1);
+    ok_equal(ksm_choose_index("hash"), 0, "back to the first");
 }
 
 int main(int argc, char **argv)
