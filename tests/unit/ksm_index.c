@@ -1,5 +1,6 @@
 /* The merge index, each implementation of it, against plain arrays of what it should hold. */
 #include "tests/unit/host_frames.h"
+#include "tests/unit/host_radix.h"
 
 #include "arch/x86_64/pagetable.c"
 #include "kernel/mm/ksm_index_hash.c"
@@ -43,20 +44,6 @@ void ksm_node_free(struct ksm_node *node)
 {
     panic("%p is freed", (void *)node);
 }
-
-static void *node_alloc(void *context)
-{
-    (void)context;
-    return kmalloc(sizeof(struct radix_node));
-}
-
-static void node_free(void *context, void *node)
-{
-    (void)context;
-    kfree(node);
-}
-
-static const struct radix_memory radix_memory = {.alloc = node_alloc, .free = node_free};
 
 /* Hashes with equal low bits: one bucket. */
 static u64 hash_of(u64 content)

@@ -1,5 +1,6 @@
 /* The scan records: their states, their counts, and where they lie. */
 #include "tests/unit/host_frames.h"
+#include "tests/unit/host_radix.h"
 
 #include "kernel/mm/ksm_index_hash.c"
 #include "kernel/mm/ksm_item.c"
@@ -9,19 +10,6 @@ struct spinlock ksm_lock = SPINLOCK_INIT("ksm", LOCK_KSM);
 const struct merge_index_ops *ksm_index_ops = &merge_index_hash;
 struct merge_index *ksm_index;
 
-static void *node_alloc(void *context)
-{
-    (void)context;
-    return kmalloc(sizeof(struct radix_node));
-}
-
-static void node_free(void *context, void *node)
-{
-    (void)context;
-    kfree(node);
-}
-
-static const struct radix_memory radix_memory = {.alloc = node_alloc, .free = node_free};
 static struct mm the_mm = {.merge_domain = 2}, *const some_mm = &the_mm;
 static struct ksm_mm space;
 static u32 nodes_freed;
